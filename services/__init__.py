@@ -1,0 +1,1 @@
+"""Everything between the exchanges and the pages; see docs/architecture.md."""

@@ -1,0 +1,143 @@
+"""What the collector, the writer and the store say of themselves: immutable, made for the Feed health page and the status API."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+ConnectionState = Literal["starting", "connecting", "connected", "waiting", "stopped"]
+StoreState = Literal["up", "away", "starting"]
+
+
+class ChannelHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """One channel of one exchange. Ages are against the collector's clock; None means 'never yet'."""
+
+    exchange: str
+    kind: str
+    wire_name: str
+    coverage: Literal["complete", "sampled"]
+    n_instruments: int
+    n_frames: int
+    n_events: int
+    last_data_time_us: int | None
+    is_stale: bool
+    stale_after_s: float | None
+
+
+class ConnectionHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """One connection. `next_try_time_us` is set while it waits to reconnect; `last_error` is a sentence for a person."""
+
+    exchange: str
+    name: str
+    url: str
+    state: ConnectionState
+    since_time_us: int
+    next_try_time_us: int | None
+    last_error: str | None
+    n_connects: int
+    n_disconnects: int
+    n_frames: int
+    n_bytes: int
+    n_dropped_frames: int
+    last_data_time_us: int | None
+    lag_p50_ms: float | None  # received − event time over the last minutes; negative when our clock is behind
+    lag_p99_ms: float | None
+
+
+class BookHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """One order book: whether it is in step with the exchange, and what it went through."""
+
+    exchange: str
+    instrument: str
+    is_synced: bool
+    since_time_us: int | None
+    n_levels: int
+    n_resyncs: int
+    n_sequence_gaps: int
+    n_checksum_mismatches: int
+    n_crossed: int
+
+
+class ExchangeHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """REST and clock of one exchange. `clock_offset_ms` is ours minus theirs; beyond 1 s a page warns."""
+
+    exchange: str
+    is_reachable: bool | None  # None: not tried yet
+    last_error: str | None
+    next_try_time_us: int | None
+    clock_offset_ms: float | None
+    rest_weight_used: int
+    rest_weight_limit: int
+    banned_until_time_us: int | None
+    n_instruments: int
+    instruments_origin: Literal["exchange", "store", "bundled"] | None
+
+
+class WriterHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The way to the store. `n_lost` is what had to be given up because queue and spool were full; it should be 0 for ever."""
+
+    n_queued: int
+    queue_limit: int
+    n_stored: int
+    n_duplicates: int
+    n_batches: int
+    n_lost: int
+    n_rejected: int
+    spool_bytes: int
+    spool_limit_bytes: int
+    n_spooled: int
+    n_drained: int
+    store_state: StoreState
+    store_away_since_us: int | None
+    last_error: str | None
+    store_lag_p50_ms: float | None  # received → committed
+    store_lag_p99_ms: float | None
+
+
+class TableStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One table of the store: a row estimate, its size with indexes, and the time span it holds."""
+
+    table: str
+    n_rows_estimate: int
+    n_bytes: int
+    oldest_time_us: int | None
+    newest_time_us: int | None
+
+
+class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The store as it answers now."""
+
+    kind: Literal["embedded", "server", "memory"]
+    version: str
+    schema_version: int
+    n_bytes: int
+    tables: tuple[TableStatus, ...]
+
+
+class NamedCount(msgspec.Struct, frozen=True, kw_only=True):
+    """A named error and how often it was seen; `example` is the latest, cut to a readable length, secrets masked."""
+
+    exchange: str
+    name: str
+    n_seen: int
+    last_time_us: int
+    example: str
+
+
+class SystemHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the Feed health page shows of the collector, at one moment of the collector's clock."""
+
+    source: Literal["live", "replay", "sim"]
+    as_of_us: int
+    started_time_us: int
+    connections: tuple[ConnectionHealth, ...] = ()
+    channels: tuple[ChannelHealth, ...] = ()
+    books: tuple[BookHealth, ...] = ()
+    exchanges: tuple[ExchangeHealth, ...] = ()
+    errors: tuple[NamedCount, ...] = ()
+    writer: WriterHealth | None = None
+    cache_entries: int = 0
+    cache_bytes_estimate: int = 0
+    n_threads: int = 0
+    replay_progress: float | None = None  # 0 … 1 with a recording
