@@ -1,0 +1,255 @@
+"""The settings: one table, read from the environment and a `.env` file beside this one. Nothing else reads the environment.
+
+A bad value raises ConfigError with one sentence: the variable, what was given, what is allowed. docs/settings.md holds the same
+table for people, and tests/test_documentation.py holds the two together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from services.domain.errors import ConfigError
+from services.domain.instruments import EXCHANGES, BadInstrumentName, canonical_instrument
+
+ROOT: Final = Path(__file__).resolve().parent
+Source = Literal["live", "replay", "sim"]
+Role = Literal["all", "web", "collector"]
+KdeBandwidth = float | Literal["silverman", "scott", "isj"]
+
+
+class BadValue(ValueError):
+    """What a parser raises: its text says what is allowed."""
+
+
+def _choice(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.strip().lower() not in allowed:
+            raise BadValue(f"one of {', '.join(allowed)}")
+        return text.strip().lower()
+
+    return parse
+
+
+def _number(low: float, high: float, *, whole: bool = False) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            number = int(text) if whole else float(text)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:  # also catches NaN
+            raise BadValue(f"a {'whole ' if whole else ''}number from {low:g} to {high:g}")
+        return number
+
+    return parse
+
+
+def _exchanges(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+    if not names or not set(names) <= set(EXCHANGES):
+        raise BadValue(f"a comma-separated choice of {', '.join(EXCHANGES)}")
+    return names
+
+
+def _instruments(text: str) -> tuple[str, ...]:
+    try:
+        names = tuple(dict.fromkeys(canonical_instrument(part) for part in text.split(",") if part.strip()))
+    except BadInstrumentName as error:
+        raise BadValue(f"a comma-separated list of linear USDT or USDC perpetuals ({error})") from None
+    if not 1 <= len(names) <= 100:
+        raise BadValue("between 1 and 100 comma-separated instruments, such as BTCUSDT,ETHUSDT")
+    return names
+
+
+def _bandwidth(text: str) -> KdeBandwidth:
+    rules: dict[str, KdeBandwidth] = {"silverman": "silverman", "scott": "scott", "isj": "isj"}
+    if text.strip().lower() in rules:
+        return rules[text.strip().lower()]
+    try:
+        return _number(0.001, 10)(text)
+    except BadValue as error:
+        raise BadValue(f"{error} (percent of mid), or silverman, scott, isj") from None
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        parts = urlsplit(text.strip())
+        if parts.scheme not in schemes or not parts.hostname:
+            raise BadValue(f"a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return text.strip().rstrip("/")
+
+    return parse
+
+
+def _database_url(text: str) -> str | None:
+    if not text.strip():
+        return None
+    if urlsplit(text.strip()).scheme not in ("postgresql", "postgres"):
+        raise BadValue("empty (the embedded server) or a URL that begins with postgresql://")
+    return text.strip()
+
+
+def _path(text: str) -> Path:
+    if not text.strip() or "\0" in text:
+        raise BadValue("a path")
+    path = Path(text.strip()).expanduser()
+    return path if path.is_absolute() else ROOT / path
+
+
+def _optional_path(text: str) -> Path | None:
+    return _path(text) if text.strip() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `default` is the text a user would write; `allowed` is for the docs and `help` for people."""
+
+    name: str
+    attribute: str
+    kind: str
+    default: str
+    allowed: str
+    help: str
+    parse: Callable[[str], Any]
+    is_secret: bool = False
+
+
+SETTINGS: Final[tuple[Setting, ...]] = (
+    Setting("HEATMAP_SOURCE", "source", "choice", "live", "live, replay, sim",
+            "Where frames come from: the real exchanges, a recording, or the simulated exchanges. Never mixed.",
+            _choice("live", "replay", "sim")),
+    Setting("HEATMAP_ROLE", "role", "choice", "all", "all, web, collector",
+            "What this process does: collect and serve, only serve what is stored, or only collect.",
+            _choice("all", "web", "collector")),
+    Setting("HEATMAP_EXCHANGES", "exchanges", "list", "binance,okx,bybit", "binance, okx, bybit",
+            "The exchanges to collect from.", _exchanges),
+    Setting("HEATMAP_SYMBOLS", "instruments", "list", "BTCUSDT,ETHUSDT,SOLUSDT,ADAUSDT,BNBUSDT", "1 to 100 linear perpetuals",
+            "The instruments to track, in the order in which their books are fetched.", _instruments),
+    Setting("HEATMAP_MAX_EVENTS", "max_events", "integer", "10000", "100 to 1000000",
+            "Recent liquidations and trades kept in the live cache, for each instrument on each exchange.",
+            _number(100, 1_000_000, whole=True)),
+    Setting("HEATMAP_CLEANUP_INTERVAL", "cleanup_interval_ms", "integer (ms)", "3600000", "1000 to 86400000",
+            "How often the live cache drops what is past its time to live.", _number(1_000, 86_400_000, whole=True)),
+    Setting("HEATMAP_KDE_BANDWIDTH", "kde_bandwidth", "number (% of mid) or rule", "0.3", "0.001 to 10, silverman, scott, isj",
+            "Bandwidth of the liquidation density over price.", _bandwidth),
+    Setting("HEATMAP_PRICE_RANGE", "price_range_pct", "number (%)", "15", "0.1 to 50",
+            "How far from the mid books and densities reach, in percent to each side.", _number(0.1, 50)),
+    Setting("HEATMAP_RETENTION_DAYS", "retention_days", "integer (days)", "30", "1 to 3650",
+            "How long events and heatmap tiles are kept.", _number(1, 3_650, whole=True)),
+    Setting("HEATMAP_BOOK_RETENTION_DAYS", "book_retention_days", "integer (days)", "3", "1 to 3650",
+            "How long exact order-book minutes are kept (the heatmap's tiles follow HEATMAP_RETENTION_DAYS).",
+            _number(1, 3_650, whole=True)),
+    Setting("HEATMAP_BOOK_LEVELS", "book_levels", "integer", "200", "10 to 1000",
+            "Levels a side in each exact book snapshot.", _number(10, 1_000, whole=True)),
+    Setting("HEATMAP_LARGE_TRADE_USD", "large_trade_usd", "number (USD)", "100000", "1000 to 1000000000",
+            "Trades of at least this notional are kept one by one; all others only as one-second bars.",
+            _number(1_000, 1_000_000_000)),
+    Setting("HEATMAP_REFRESH_SECONDS", "refresh_s", "number (s)", "3", "1 to 300",
+            "How often the live charts refresh; each user can change it in the sidebar.", _number(1, 300)),
+    Setting("HEATMAP_STORE", "store", "choice", "postgres", "postgres, memory",
+            "Where history lives. memory forgets everything at the end, and is chosen by hand only, never as a fall-back.",
+            _choice("postgres", "memory")),
+    Setting("DATABASE_URL", "database_url", "URL", "", "empty, or postgresql://…",
+            "A PostgreSQL (14 or newer) of yours. Empty: an embedded server in HEATMAP_DATA_DIR.", _database_url, True),
+    Setting("HEATMAP_DATA_DIR", "data_dir", "path", ".data", "a writable directory without spaces",
+            "Where the embedded PostgreSQL and the spool live; relative to the project's folder.", _path),
+    Setting("HEATMAP_SPOOL_MB", "spool_mb", "integer (MB)", "1024", "1 to 1000000",
+            "How much the on-disk spool may hold while the store is away.", _number(1, 1_000_000, whole=True)),
+    Setting("HEATMAP_REPLAY_FILE", "replay_file", "path", "", "a recording (.jsonl or .jsonl.gz)",
+            "The recording to show with HEATMAP_SOURCE=replay.", _optional_path),
+    Setting("HEATMAP_REPLAY_SPEED", "replay_speed", "choice", "1", "1, 10, max",
+            "How fast a recording is replayed.", _choice("1", "10", "max")),
+    Setting("HEATMAP_SIM_SEED", "sim_seed", "integer", "7", "0 to 4294967295",
+            "Seed of the simulated market.", _number(0, 4_294_967_295, whole=True)),
+    Setting("HEATMAP_LOG_LEVEL", "log_level", "choice", "info", "debug, info, warning, error",
+            "How much is logged on standard error.", _choice("debug", "info", "warning", "error")),
+    Setting("BINANCE_WS_URL", "binance_ws_url", "URL", "wss://fstream.binance.com", "ws:// or wss://",
+            "Binance USDⓈ-M WebSocket base; the path is added, a known suffix is stripped.", _url("ws", "wss")),
+    Setting("BINANCE_REST_URL", "binance_rest_url", "URL", "https://fapi.binance.com", "http:// or https://",
+            "Binance USDⓈ-M REST base.", _url("http", "https")),
+    Setting("OKX_WS_URL", "okx_ws_url", "URL", "wss://ws.okx.com:8443", "ws:// or wss://",
+            "OKX WebSocket base.", _url("ws", "wss")),
+    Setting("OKX_REST_URL", "okx_rest_url", "URL", "https://www.okx.com", "http:// or https://",
+            "OKX REST base.", _url("http", "https")),
+    Setting("BYBIT_WS_URL", "bybit_ws_url", "URL", "wss://stream.bybit.com", "ws:// or wss://",
+            "Bybit WebSocket base.", _url("ws", "wss")),
+    Setting("BYBIT_REST_URL", "bybit_rest_url", "URL", "https://api.bybit.com", "http:// or https://",
+            "Bybit REST base.", _url("http", "https")),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, parsed. One field for each row of SETTINGS."""
+
+    source: Source
+    role: Role
+    exchanges: tuple[str, ...]
+    instruments: tuple[str, ...]
+    max_events: int
+    cleanup_interval_ms: int
+    kde_bandwidth: KdeBandwidth
+    price_range_pct: float
+    retention_days: int
+    book_retention_days: int
+    book_levels: int
+    large_trade_usd: float
+    refresh_s: float
+    store: Literal["postgres", "memory"]
+    database_url: str | None
+    data_dir: Path
+    spool_mb: int
+    replay_file: Path | None
+    replay_speed: Literal["1", "10", "max"]
+    sim_seed: int
+    log_level: str
+    binance_ws_url: str
+    binance_rest_url: str
+    okx_ws_url: str
+    okx_rest_url: str
+    bybit_ws_url: str
+    bybit_rest_url: str
+
+    def endpoint_urls(self, exchange: str) -> tuple[str, str]:
+        """The (WebSocket, REST) base URLs of an exchange."""
+        return getattr(self, f"{exchange}_ws_url"), getattr(self, f"{exchange}_rest_url")
+
+
+def load_settings(environment: Mapping[str, str] | None = None, *, env_file: Path | None = ROOT / ".env") -> Settings:
+    """Settings from the environment, over `.env`, over the defaults; raises ConfigError with one sentence for a bad one."""
+    given: dict[str, str] = {}
+    if env_file is not None and env_file.is_file():
+        given.update({name: text for name, text in dotenv_values(env_file).items() if text is not None})
+    given.update(os.environ if environment is None else environment)
+    _refuse_unknown_names(given)
+    values = {setting.attribute: _parse(setting, given.get(setting.name)) for setting in SETTINGS}
+    settings = Settings(**values)
+    if settings.source == "replay" and (settings.replay_file is None or not settings.replay_file.is_file()):
+        raise ConfigError(
+            f"HEATMAP_REPLAY_FILE was {given.get('HEATMAP_REPLAY_FILE', '')!r}; "
+            "with HEATMAP_SOURCE=replay it must name a recording that exists (.jsonl or .jsonl.gz)"
+        )
+    return settings
+
+
+def _parse(setting: Setting, text: str | None) -> Any:
+    """An unset or empty variable means the default, so that `HEATMAP_X= make run` behaves like no HEATMAP_X at all."""
+    try:
+        return setting.parse(text if text is not None and text.strip() else setting.default)
+    except BadValue as error:
+        shown = "a value that is not shown here" if setting.is_secret else repr(text)
+        raise ConfigError(f"{setting.name} was {shown}; it must be {error}") from None
+
+
+def _refuse_unknown_names(given: Mapping[str, str]) -> None:
+    """A misspelt HEATMAP_… would otherwise be ignored in silence. HEATMAP_TEST_… belongs to the test-suite."""
+    known = {setting.name for setting in SETTINGS}
+    for name in sorted(given):
+        if name.startswith("HEATMAP_") and not name.startswith("HEATMAP_TEST_") and name not in known:
+            raise ConfigError(f"{name} was set, but there is no such setting; docs/settings.md lists them all")
