@@ -1,1 +1,1 @@
-"""HTTP routes beside the pages."""
+"""Starlette routes of the same process as the dashboard."""

@@ -1,0 +1,112 @@
+"""The launcher: `python app.py` (or `make run`, or `streamlit run app.py`).
+
+The `st.App(…)` call below must stay literal: Streamlit finds it by syntax. The lifespan starts the collector before the first
+visitor and joins it at SIGTERM or SIGINT. Why a launcher: docs/decisions/0001-launcher-and-lifespan.md
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+import streamlit as st
+
+from config import ROOT, Settings, load_settings
+from db.connect import open_store as open_postgres
+from db.memory import MemoryStore
+from services import runtime as runtimes
+from services.api.routes import ROUTES
+from services.domain.errors import ConfigError, DashboardError
+from services.ports import EventStore
+from services.runtime import Runtime
+
+EXIT_CONFIG = 2
+POOL_SIZE = 12
+
+
+def open_store(settings: Settings) -> EventStore:
+    """The store that the settings ask for. Each source has its own, so that simulated data never meet real ones."""
+    if settings.store == "memory":
+        return MemoryStore(retention_days=settings.retention_days)
+    return open_postgres(
+        database_url=settings.database_url,
+        data_dir=settings.data_dir,
+        source=settings.source,
+        retention_days=settings.retention_days,
+        book_retention_days=settings.book_retention_days,
+        pool_size=POOL_SIZE,
+    )
+
+
+@asynccontextmanager
+async def lifespan(_app: object) -> AsyncIterator[None]:
+    """Start what main() opened; under `streamlit run app.py` open it here."""
+    runtime = _opened or await anyio.to_thread.run_sync(_open_or_exit)
+    runtimes.install(runtime)
+    await anyio.to_thread.run_sync(runtime.start)
+    try:
+        yield
+    finally:
+        await anyio.to_thread.run_sync(runtime.stop)
+        runtimes.install(None)
+
+
+_opened: Runtime | None = None
+app = st.App("pages/_shell.py", lifespan=lifespan, routes=ROUTES)
+
+
+def _open_or_exit() -> Runtime:
+    try:
+        settings = load_settings()
+        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        return Runtime.open(settings, open_store)
+    except DashboardError as error:
+        _say_and_exit(error)
+        raise
+
+
+def _say_and_exit(error: DashboardError) -> None:
+    sys.stderr.write(f"unified-heatmap: {error.ui_message}\n")
+    sys.exit(EXIT_CONFIG)
+
+
+def _check_port() -> None:
+    """Say in one sentence that the port is taken, before anything is started."""
+    from streamlit import config as streamlit_config  # after st.App, so that .streamlit/config.toml of this folder is read
+
+    address = streamlit_config.get_option("server.address") or "0.0.0.0"  # noqa: S104  Streamlit's own default
+    port = int(streamlit_config.get_option("server.port"))
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise ConfigError(
+                f"port {port} on {address} could not be used ({error.strerror}); "
+                "end what listens there, or choose another with STREAMLIT_SERVER_PORT"
+            ) from None
+
+
+def main() -> None:
+    """Check, open, serve. Ends with exit code 2 and one sentence when something only the user can mend is wrong."""
+    global _opened  # handed to the lifespan, which Streamlit calls without arguments
+    os.chdir(ROOT)  # so that .streamlit/config.toml is found wherever the command was typed
+    try:
+        _check_port()
+    except ConfigError as error:
+        _say_and_exit(error)
+    _opened = _open_or_exit()
+    try:
+        app.run()
+    finally:
+        _opened.stop()
+
+
+if __name__ == "__main__":
+    main()
