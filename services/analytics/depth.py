@@ -1,0 +1,50 @@
+"""What a book says at one moment: spread, depth and imbalance within a band of the mid (docs/methods.md, liquidity)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.domain.events import Float64
+
+
+@dataclass(frozen=True, slots=True)
+class BandDepth:
+    """Resting notional within `band_bps` of the mid, per side, and (bid − ask)/(bid + ask) in [−1, 1]; None for an empty band.
+
+    `is_covered` is False where the known book ends inside the band on a side: the depth is then a lower bound.
+    """
+
+    band_bps: float
+    bid_usd: float
+    ask_usd: float
+    imbalance: float | None
+    is_covered: bool
+
+
+def spread_bps(best_bid: float, best_ask: float) -> float:
+    """(ask − bid) in basis points of the mid; raises ValueError for a crossed or one-sided book."""
+    if not 0 < best_bid < best_ask:
+        raise ValueError(f"the best bid was {best_bid} and the best ask {best_ask}; a book needs 0 < bid < ask")
+    return (best_ask - best_bid) / ((best_ask + best_bid) / 2) * 10_000
+
+
+def band_depth(
+    bid_prices: Float64, bid_usd: Float64, ask_prices: Float64, ask_usd: Float64, *, mid: float, band_bps: float
+) -> BandDepth:
+    """Depth within a band; levels exactly on the edge count. Cost O(n)."""
+    low, high = mid * (1 - band_bps / 10_000), mid * (1 + band_bps / 10_000)
+    bids, asks = float(bid_usd[bid_prices >= low].sum()), float(ask_usd[ask_prices <= high].sum())
+    is_covered = bool(len(bid_prices) and len(ask_prices) and bid_prices.min() <= low and ask_prices.max() >= high)
+    total = bids + asks
+    return BandDepth(
+        band_bps=band_bps, bid_usd=bids, ask_usd=asks, imbalance=(bids - asks) / total if total > 0 else None, is_covered=is_covered
+    )
+
+
+def notional_by_bin(prices: Float64, usd: Float64, price_edges: Float64) -> Float64:
+    """Notional summed by evenly spaced price bin [edge, next edge); what lies outside is left out. Cost O(n + bins)."""
+    row = np.searchsorted(price_edges, prices, side="right") - 1
+    inside = (row >= 0) & (row < len(price_edges) - 1)
+    return np.bincount(row[inside], usd[inside], minlength=len(price_edges) - 1).astype(np.float64)
