@@ -1,0 +1,176 @@
+"""History and the present joined: what the store holds of a window, and what the live state has that is not stored yet.
+
+The part of a window that is older than a minute or two is read from the store once a minute and kept; the rest is read at each
+refresh and joined with the live state by the events' keys, so nothing is counted twice. When the store is away, what the live
+state holds is shown, and `store_error` says so: it is then an incomplete picture, and the page tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from services.domain.columns import (
+    BarColumns,
+    Columns,
+    LiquidationColumns,
+    TradeColumns,
+    bar_columns,
+    liquidation_columns,
+    trade_columns,
+)
+from services.domain.errors import StoreUnavailable
+from services.domain.events import FeedGap, event_hash
+from services.domain.stored import TILE_COLUMNS, TILE_STEPS_S, BookTile
+from services.domain.windows import US_PER_SECOND, TimeWindow
+from services.ports import EventStore, LiveState
+from services.views.cache import RecentCache
+
+MINUTE_US: Final = 60 * US_PER_SECOND
+SETTLED_AFTER_US: Final = MINUTE_US  # what is older than this at a whole minute is settled: spooled rows come at the next minute
+MAX_BLOCKS: Final = 256
+
+Rows = TypeVar("Rows", bound=Columns)
+Events = TypeVar("Events", LiquidationColumns, TradeColumns)
+Answer = TypeVar("Answer")
+
+
+class History:
+    """Reads a window of one process's store and live state. One for all pages of a process; thread-safe."""
+
+    def __init__(self, store: EventStore, live: LiveState) -> None:
+        self._store = store
+        self._live = live
+        self._blocks: RecentCache[Any] = RecentCache(MAX_BLOCKS)
+        self.store_error: str | None = None
+
+    def liquidations(self, window: TimeWindow, instrument: str, exchanges: Sequence[str], now_us: int) -> LiquidationColumns:
+        """All liquidations of the window, each once, by event time."""
+
+        def read(part: TimeWindow) -> LiquidationColumns:
+            return self._store.liquidations(part, instrument, exchanges)
+
+        stored = self._stored(("liquidations", instrument, tuple(exchanges)), window, now_us, read)
+        snapshots = (self._live.snapshot(exchange, instrument) for exchange in exchanges)
+        events = [event for snapshot in snapshots if snapshot for event in snapshot.liquidations]
+        fresh = liquidation_columns(events, [event_hash(event.dedupe_key) for event in events])
+        return _joined([*stored, fresh], window)
+
+    def large_trades(self, window: TimeWindow, instrument: str, exchanges: Sequence[str], now_us: int) -> TradeColumns:
+        """The stored large trades of the window and the recent trades of the live state, each once, by event time."""
+
+        def read(part: TimeWindow) -> TradeColumns:
+            return self._store.large_trades(part, instrument, exchanges)
+
+        stored = self._stored(("large_trades", instrument, tuple(exchanges)), window, now_us, read)
+        snapshots = (self._live.snapshot(exchange, instrument) for exchange in exchanges)
+        events = [event for snapshot in snapshots if snapshot for event in snapshot.trades]
+        fresh = trade_columns(events, [event_hash(event.dedupe_key) for event in events])
+        return _joined([*stored, fresh], window)
+
+    def bars(self, window: TimeWindow, instrument: str, exchange: str, now_us: int, *, step_s: int) -> BarColumns:
+        """Trade bars of one exchange, merged to `step_s` where stored, of one second where only live; by start."""
+
+        def read(part: TimeWindow) -> BarColumns:
+            return self._store.trade_bars(part, instrument, (exchange,), step_s=step_s)
+
+        stored = self._stored(("bars", instrument, exchange, step_s), window, now_us, read)
+        snapshot = self._live.snapshot(exchange, instrument)
+        rows = BarColumns.concat([*stored, bar_columns(snapshot.bars if snapshot else ())])
+        inside = (rows.start_time_us >= window.start_us) & (rows.start_time_us < window.end_us)
+        chosen = rows.take(inside)
+        return chosen.take(np.argsort(chosen.start_time_us, kind="stable"))
+
+    def gaps(self, window: TimeWindow, exchanges: Sequence[str]) -> tuple[FeedGap, ...]:
+        """Gaps that touch the window, stored and live, a closed one over its open form; by start."""
+        stored = self._guarded(lambda: self._store.gaps(window, exchanges)) or []
+        tracked = self._live.keys()
+        snapshots = [self._live.snapshot(*key) for key in tracked if key[0] in exchanges]
+        live = [gap for snapshot in snapshots if snapshot for gap in snapshot.gaps]
+        found: dict[tuple[object, ...], FeedGap] = {}
+        for gap in [*stored, *live]:
+            key = (gap.exchange, gap.instrument, gap.kind, gap.start_time_us)
+            if key not in found or found[key].end_time_us is None:
+                found[key] = gap
+        touching = (gap for gap in found.values() if _touches(gap, window))
+        return tuple(sorted(touching, key=lambda gap: gap.start_time_us))
+
+    def tiles(self, window: TimeWindow, exchange: str, instrument: str, now_us: int, *, step_s: int) -> list[BookTile]:
+        """Tile rows that cover the window: coarse ones as far as they were made, finer ones after them, live ones last."""
+        settled_us = _settled_end(window, now_us)
+
+        def make() -> list[BookTile]:
+            rows: list[BookTile] = []
+            start_us = window.start_us
+            for step in sorted((step for step in TILE_STEPS_S if step <= step_s), reverse=True):
+                if start_us < settled_us:
+                    found = self._store.book_tiles(TimeWindow(start_us, settled_us), exchange, instrument, step_s=step)
+                    found = [tile for tile in found if _tile_end(tile) <= settled_us or step == 1]
+                    rows += found
+                    start_us = max([start_us, *(_tile_end(tile) for tile in found)])
+            return rows
+
+        key = ("tiles", exchange, instrument, step_s, window.start_us // MINUTE_US, settled_us)
+        stored = self._guarded(lambda: self._blocks.get_or_make(key, make))
+        rows = stored or []
+        covered_us = max((_tile_end(tile) for tile in rows), default=window.start_us)
+        snapshot = self._live.snapshot(exchange, instrument)
+        recent = snapshot.tiles if snapshot else self._recent_tiles(window, exchange, instrument, covered_us)
+        return [*rows, *(tile for tile in recent if tile.start_time_us >= covered_us and _tile_end(tile) > window.start_us)]
+
+    def _recent_tiles(self, window: TimeWindow, exchange: str, instrument: str, covered_us: int) -> list[BookTile]:
+        """What another process collected in the last minutes: a web-only process has no live state."""
+        if covered_us >= window.end_us:
+            return []
+        part = TimeWindow(covered_us, window.end_us)
+        return self._guarded(lambda: self._store.book_tiles(part, exchange, instrument, step_s=1)) or []
+
+    def _stored(self, name: tuple[object, ...], window: TimeWindow, now_us: int, read: Callable[[TimeWindow], Rows]) -> list[Rows]:
+        """The settled block of the window (kept for a minute) and the rest (read now); empty columns when the store is away."""
+        settled_us = _settled_end(window, now_us)
+        parts: list[Rows] = []
+        if settled_us > window.start_us:
+            start_us = window.start_us // MINUTE_US * MINUTE_US
+            key = (*name, start_us, settled_us)
+            block: Rows | None = self._guarded(
+                lambda: self._blocks.get_or_make(key, lambda: read(TimeWindow(start_us, settled_us)))
+            )
+            parts += [block] if block is not None else []
+        if settled_us < window.end_us:
+            rest = self._guarded(lambda: read(TimeWindow(max(settled_us, window.start_us), window.end_us)))
+            parts += [rest] if rest is not None else []
+        return parts
+
+    def _guarded(self, read: Callable[[], Answer]) -> Answer | None:
+        """The answer of the store, or None while it is away."""
+        try:
+            answer = read()
+        except StoreUnavailable as error:
+            self.store_error = error.ui_message
+            return None
+        self.store_error = None
+        return answer
+
+
+def _touches(gap: FeedGap, window: TimeWindow) -> bool:
+    return gap.start_time_us < window.end_us and (gap.end_time_us or window.end_us) > window.start_us
+
+
+def _tile_end(tile: BookTile) -> int:
+    return tile.start_time_us + TILE_COLUMNS * tile.step_s * US_PER_SECOND
+
+
+def _settled_end(window: TimeWindow, now_us: int) -> int:
+    """The whole minute up to which stored rows no longer change from one refresh to the next."""
+    return min(max((now_us - SETTLED_AFTER_US) // MINUTE_US * MINUTE_US, window.start_us), window.end_us)
+
+
+def _joined(parts: Sequence[Events], window: TimeWindow) -> Events:
+    """The parts in one, each event once, inside the window, by event time."""
+    rows = type(parts[0]).concat(parts)
+    inside = np.flatnonzero((rows.event_time_us >= window.start_us) & (rows.event_time_us < window.end_us))
+    _, first = np.unique(rows.key_hash[inside], return_index=True)
+    chosen = inside[np.sort(first)]
+    return rows.take(chosen[np.argsort(rows.event_time_us[chosen], kind="stable")])
