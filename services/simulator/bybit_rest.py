@@ -1,0 +1,187 @@
+"""Bybit v5 REST: instruments with cursor, order book, tickers, open interest, time."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from services.simulator.market import Market, SymbolMarket
+from services.simulator.schedule import next_funding_ms
+from services.simulator.server import ApiError, RestReply, now_ms
+
+_REQUESTS: Final = 600
+_WINDOW_S: Final = 5.0
+_INTERVALS_MS: Final = {
+    "5min": 300_000, "15min": 900_000, "30min": 1_800_000, "1h": 3_600_000, "4h": 14_400_000, "1d": 86_400_000,
+}  # fmt: skip
+
+
+def _envelope(code: int, text: str, result: object) -> dict[str, object]:
+    return {"retCode": code, "retMsg": text, "result": result, "retExtInfo": {}, "time": now_ms()}
+
+
+def _error(code: int, text: str, status: int = 200) -> ApiError:
+    return ApiError(status, _envelope(code, text, {}))
+
+
+def ticker_fields(market: SymbolMarket, event_ms: int) -> dict[str, str]:
+    """The fields of a linear ticker, all strings; open interest in base coin."""
+    venue = market.venues["bybit"]
+    contract, book = venue.contract, venue.book
+    price, lot = contract.price.text, contract.lot.text
+    lots = int(venue.open_interest_base / contract.base_per_lot)
+    last, reference = price(venue.last_trade.price_ticks), price(contract.price_ticks(market.spec.reference_price))
+    bid, ask = book.bids.top(1)[0], book.asks.top(1)[0]
+    return {
+        "symbol": contract.symbol,
+        "tickDirection": "PlusTick" if venue.last_trade.taker_buys else "MinusTick",
+        "price24hPcnt": f"{float(last) / float(reference) - 1:.6f}",
+        "lastPrice": last,
+        "prevPrice24h": reference,
+        "highPrice24h": price(venue.high_ticks),
+        "lowPrice24h": price(venue.low_ticks),
+        "prevPrice1h": reference,
+        "markPrice": price(contract.price_ticks(venue.mark_price)),
+        "indexPrice": price(contract.price_ticks(market.index_price)),
+        "openInterest": lot(lots),
+        "openInterestValue": f"{lots * contract.base_per_lot * venue.mark_price:.2f}",
+        "turnover24h": f"{venue.traded_lots * contract.base_per_lot * venue.mark_price:.4f}",
+        "volume24h": lot(venue.traded_lots),
+        "nextFundingTime": str(next_funding_ms(event_ms)),
+        "fundingRate": f"{market.funding_rate:.8f}",
+        "bid1Price": price(bid[0]),
+        "bid1Size": lot(bid[1]),
+        "ask1Price": price(ask[0]),
+        "ask1Size": lot(ask[1]),
+    }
+
+
+class BybitRest:
+    """Answers of `api.bybit.com/v5/market`; `sequence` is the cross sequence of the WebSocket."""
+
+    def __init__(self, market: Market, sequence: Callable[[], int]) -> None:
+        self._market = market
+        self._sequence = sequence
+        self._recent: deque[float] = deque()
+
+    def answer(self, path: str, query: Mapping[str, str]) -> RestReply:
+        """Serve a GET. ApiError for an unknown path, category or symbol, and above 600 requests in 5 s."""
+        routes: dict[str, Callable[[Mapping[str, str]], object]] = {
+            "/v5/market/time": lambda _: {"timeSecond": str(now_ms() // 1000), "timeNano": str(time.time_ns())},
+            "/v5/market/instruments-info": self._instruments,
+            "/v5/market/orderbook": self._orderbook,
+            "/v5/market/open-interest": self._open_interest,
+            "/v5/market/tickers": self._tickers,
+        }
+        if path not in routes:
+            raise ApiError(404, {})
+        now = time.monotonic()
+        while self._recent and self._recent[0] < now - _WINDOW_S:
+            self._recent.popleft()
+        self._recent.append(now)
+        if len(self._recent) > _REQUESTS:
+            raise ApiError(403, "access too frequent")
+        if path != "/v5/market/time" and query.get("category") != "linear":
+            raise _error(10001, "Illegal category")
+        return RestReply(body=_envelope(0, "OK", routes[path](query)))
+
+    def refusal(self, kind: str, seconds: float) -> ApiError:
+        """The answer of a fault; Bybit has no 418: a banned address is answered with 403."""
+        if kind == "rest_429":
+            return _error(10006, "Too many visits. Exceeded the API Rate Limit.")
+        if kind == "rest_418":
+            return ApiError(403, f"access too frequent, banned for {seconds:.0f} s")
+        return _error(10016, "Server error.", 500)
+
+    def _symbol(self, query: Mapping[str, str]) -> SymbolMarket:
+        market = self._market.symbols.get(query.get("symbol", ""))
+        if market is None:
+            raise _error(10001, "params error: symbol invalid")
+        return market
+
+    def _instruments(self, query: Mapping[str, str]) -> object:
+        limit = query.get("limit", "500")
+        if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
+            raise _error(10001, "params error: limit invalid")
+        names = [query["symbol"]] if query.get("symbol") else sorted(self._market.symbols)
+        if names and names[0] not in self._market.symbols:
+            raise _error(10001, "params error: symbol invalid")
+        start = _cursor_start(query.get("cursor", ""))
+        page = names[start : start + int(limit)]
+        more = f"first%3D{start + int(limit)}" if start + int(limit) < len(names) else ""
+        rows = [_instrument(self._market.symbols[name]) for name in page]
+        return {"category": "linear", "list": rows, "nextPageCursor": more}
+
+    def _orderbook(self, query: Mapping[str, str]) -> object:
+        venue = self._symbol(query).venues["bybit"]
+        limit = query.get("limit", "25")
+        if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
+            raise _error(10001, "params error: limit invalid")
+        contract, at = venue.contract, now_ms()
+        b, a = (
+            [[contract.price.text(ticks), contract.lot.text(lots)] for ticks, lots in side.top(int(limit))]
+            for side in (venue.book.bids, venue.book.asks)
+        )
+        return {"s": contract.symbol, "b": b, "a": a, "ts": at, "u": self._sequence() // 7, "seq": self._sequence(), "cts": at}
+
+    def _open_interest(self, query: Mapping[str, str]) -> object:
+        venue = self._symbol(query).venues["bybit"]
+        interval, limit = query.get("intervalTime", ""), query.get("limit", "50")
+        if interval not in _INTERVALS_MS:
+            raise _error(10001, "params error: intervalTime invalid")
+        if not limit.isdecimal() or not 1 <= int(limit) <= 200:
+            raise _error(10001, "params error: limit invalid")
+        at = now_ms() // _INTERVALS_MS[interval] * _INTERVALS_MS[interval]
+        lots = int(venue.open_interest_base / venue.contract.base_per_lot)
+        # The market has no history before its start: one row, the present.
+        rows = [{"openInterest": venue.contract.lot.text(lots), "timestamp": str(at)}]
+        return {"symbol": venue.contract.symbol, "category": "linear", "list": rows, "nextPageCursor": ""}
+
+    def _tickers(self, query: Mapping[str, str]) -> object:
+        markets = [self._symbol(query)] if query.get("symbol") else list(self._market.symbols.values())
+        return {"category": "linear", "list": [ticker_fields(market, now_ms()) for market in markets]}
+
+
+def _cursor_start(cursor: str) -> int:
+    """Position a cursor of ours stands for; clients send it back as given or decoded."""
+    text = cursor.replace("%3D", "=").partition("first=")[2]
+    if cursor and not text.isdecimal():
+        raise _error(10001, "params error: cursor invalid")
+    return int(text) if text else 0
+
+
+def _instrument(market: SymbolMarket) -> dict[str, object]:
+    contract = market.spec.contracts["bybit"]
+    step = contract.lot.step_text
+    return {
+        "symbol": contract.symbol,
+        "contractType": "LinearPerpetual",
+        "status": "Trading",
+        "baseCoin": contract.base,
+        "quoteCoin": contract.quote,
+        "launchTime": "1584230400000",
+        "deliveryTime": "0",
+        "deliveryFeeRate": "",
+        "priceScale": str(contract.price.decimals),
+        "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
+        "priceFilter": {
+            "minPrice": contract.price.step_text,
+            "maxPrice": "1999999.80",
+            "tickSize": contract.price.step_text,
+        },
+        "lotSizeFilter": {
+            "maxOrderQty": "1190.000",
+            "minOrderQty": step,
+            "qtyStep": step,
+            "postOnlyMaxOrderQty": "1190.000",
+            "maxMktOrderQty": "500.000",
+            "minNotionalValue": "5",
+        },
+        "unifiedMarginTrade": True,
+        "fundingInterval": 480,
+        "settleCoin": contract.quote,
+        "copyTrading": "both",
+        "upperFundingRate": "0.00375",
+        "lowerFundingRate": "-0.00375",
+        "isPreListing": False,
+    }

@@ -1,0 +1,136 @@
+"""Who listens to what, and what was sent: topics, fan-out, counters."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from websockets.asyncio.server import ServerConnection, broadcast
+
+from services.simulator.faults import FaultPlan
+
+#: A client that lets this much pile up is cut off, as the exchanges do with slow consumers.
+_SLOWEST_BUFFER_BYTES: Final = 64_000_000
+
+
+@dataclass(eq=False)
+class Peer:
+    """One client connection and what it subscribed to."""
+
+    connection: ServerConnection
+    path: str
+    conn_id: str
+    wrapped: bool = True
+    topics: set[str] = field(default_factory=set)
+    recent_messages: list[float] = field(default_factory=list)
+    requests: int = 0
+    last_traffic: float = 0.0
+
+
+@dataclass
+class Counter:
+    """Frames and events that reached at least one client; `deliveries` counts frames times clients."""
+
+    frames: int = 0
+    events: int = 0
+    deliveries: int = 0
+    withheld_frames: int = 0
+    withheld_events: int = 0
+    extra_frames: int = 0
+    symbols: dict[str, list[int]] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "frames": self.frames,
+            "events": self.events,
+            "deliveries": self.deliveries,
+            "withheld_frames": self.withheld_frames,
+            "withheld_events": self.withheld_events,
+            "extra_frames": self.extra_frames,
+            "symbols": {name: {"frames": n[0], "events": n[1]} for name, n in sorted(self.symbols.items())},
+        }
+
+
+class Hub:
+    """Topics of one exchange. A topic is whatever key the exchange's server chooses for one frame text."""
+
+    def __init__(self, exchange: str, faults: FaultPlan) -> None:
+        self.exchange = exchange
+        self.faults = faults
+        self.peers: set[Peer] = set()
+        self.stats: dict[str, Counter] = {}
+        self.last_sample: str | None = None
+        self._topics: dict[str, set[Peer]] = {}
+
+    def subscribe(self, peer: Peer, topic: str) -> None:
+        peer.topics.add(topic)
+        self._topics.setdefault(topic, set()).add(peer)
+
+    def unsubscribe(self, peer: Peer, topic: str) -> None:
+        peer.topics.discard(topic)
+        listeners = self._topics.get(topic)
+        if listeners is not None:
+            listeners.discard(peer)
+            if not listeners:
+                del self._topics[topic]
+
+    def leave(self, peer: Peer) -> None:
+        """Forget a client that is gone."""
+        for topic in list(peer.topics):
+            self.unsubscribe(peer, topic)
+        self.peers.discard(peer)
+
+    def wanted(self, topic: str) -> bool:
+        """Whether anybody listens, so that nobody builds a frame for nothing."""
+        return topic in self._topics
+
+    def publish(self, topic: str, text: str, *, channel: str, symbol: str, events: int = 1, now: float = 0.0) -> None:
+        """Send `text` to every listener of `topic`, through the faults in force, and count it."""
+        peers = self._topics.get(topic)
+        if peers:
+            self.send(peers, text, topic=topic, channel=channel, symbol=symbol, events=events, now=now)
+
+    def send_first(self, peer: Peer, text: str, *, channel: str, symbol: str, events: int = 1, now: float) -> None:
+        """Send one client the frame that answers its subscription. Only a stall holds it; sequence faults do not."""
+        stalled = self.faults.active("stall", self.exchange, channel, symbol) is not None
+        self._deliver([peer], [] if stalled else [text], channel=channel, symbol=symbol, events=events, now=now)
+
+    def send(self, peers: Iterable[Peer], text: str, *, topic: str, channel: str, symbol: str, events: int, now: float) -> None:
+        """Send one data frame to `peers` through the faults in force."""
+        frames = self.faults.alter(self.exchange, channel, symbol, topic, text)
+        self.last_sample = text
+        self._deliver(peers, frames, channel=channel, symbol=symbol, events=events, now=now)
+
+    def _deliver(self, peers: Iterable[Peer], frames: list[str], *, channel: str, symbol: str, events: int, now: float) -> None:
+        counter = self.stats.get(channel)
+        if counter is None:
+            counter = self.stats[channel] = Counter()
+        if not frames:
+            counter.withheld_frames += 1
+            counter.withheld_events += events
+            return
+        connections = []
+        for peer in peers:
+            connection = peer.connection
+            if connection.transport.get_write_buffer_size() > _SLOWEST_BUFFER_BYTES:
+                connection.transport.abort()
+                continue
+            peer.last_traffic = now
+            connections.append(connection)
+        for frame in frames:
+            broadcast(connections, frame)
+        counter.frames += 1
+        counter.events += events
+        counter.deliveries += len(connections)
+        counter.extra_frames += len(frames) - 1
+        by_symbol = counter.symbols.setdefault(symbol, [0, 0])
+        by_symbol[0] += 1
+        by_symbol[1] += events
+
+    def reply(self, peer: Peer, text: str) -> None:
+        """Answer one client: acknowledgements, errors, heartbeats. Not counted as data; a full stall holds them too."""
+        if not self.faults.silenced(self.exchange):
+            broadcast([peer.connection], text)
+
+    def shout(self, frame: str | bytes) -> None:
+        """Send a raw frame to every client of this exchange."""
+        broadcast([peer.connection for peer in self.peers], frame)

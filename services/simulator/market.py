@@ -1,0 +1,98 @@
+"""The whole market: one fair price a symbol, three venues around it, no clock."""
+
+import random
+from collections.abc import Iterable
+from typing import Final
+
+from services.simulator.instruments import EXCHANGES, Exchange, SymbolSpec, symbol_spec
+from services.simulator.prices import PriceProcess
+from services.simulator.venue import Venue, VenueStep
+
+#: Liquidations a second aimed at on one exchange by default: 1.6 for a symbol of activity 2 (BTC), 0.7 for 0.9.
+_RATE_PER_ACTIVITY_HZ: Final = 0.8
+_FUNDING_INTERVAL_S: Final = 8 * 3600
+
+
+class SymbolMarket:
+    """One symbol on three exchanges."""
+
+    def __init__(self, spec: SymbolSpec, *, seed: int, dt_s: float, rate_hz: float | None = None) -> None:
+        self.spec = spec
+        self.index_price = spec.reference_price
+        rng = random.Random(f"{seed}/{spec.name}")
+        self._process = PriceProcess(spec.reference_price, volatility=spec.volatility, dt_s=dt_s, rng=rng)
+        rate = _RATE_PER_ACTIVITY_HZ * spec.activity if rate_hz is None else rate_hz
+        self.venues: dict[Exchange, Venue] = {
+            exchange: Venue(spec, spec.contracts[exchange], seed=seed, rate_hz=rate, dt_s=dt_s) for exchange in EXCHANGES
+        }
+        self.funding_rate = round(rng.gauss(0.00008, 0.00006), 8)
+
+    @property
+    def regime_name(self) -> str:
+        return self._process.regime.name
+
+    def step(self, common: float) -> dict[Exchange, VenueStep]:
+        """Advance by one step; `common` is the market-wide shock, standard normal."""
+        fair_price = self._process.step(common)
+        self.index_price += 0.2 * (fair_price - self.index_price)
+        steps: dict[Exchange, VenueStep] = {}
+        for exchange, venue in self.venues.items():
+            steps[exchange], push_bps = venue.step(fair_price, self._process.regime)
+            self._process.push(push_bps / len(EXCHANGES))
+        return steps
+
+    def book_levels(self) -> dict[Exchange, tuple[int, int]]:
+        """Resting levels on the bid and the ask side of each exchange."""
+        return {name: (len(venue.book.bids.keys), len(venue.book.asks.keys)) for name, venue in self.venues.items()}
+
+
+class Market:
+    """Every symbol; steps one symbol at a time so that a server can spread them over the interval.
+
+    symbols   names such as BTCUSDT           seed       any int: same seed, same market
+    dt_s      seconds a step                  liquidations_per_second   over all symbols and exchanges; None: lively
+    """
+
+    def __init__(
+        self, symbols: Iterable[str], *, seed: int, dt_s: float = 0.1, liquidations_per_second: float | None = None
+    ) -> None:
+        names = list(dict.fromkeys(symbols))
+        self._seed = seed
+        self._dt_s = dt_s
+        self._rate_hz = None if liquidations_per_second is None else liquidations_per_second / (len(names) * len(EXCHANGES) or 1)
+        self.symbols: dict[str, SymbolMarket] = {}
+        self._steps: dict[str, int] = {}
+        self._common: list[float] = []
+        self._common_rng = random.Random(f"{seed}/common")
+        self._common_start = 0
+        for name in names:
+            self.add(name)
+
+    def add(self, name: str) -> None:
+        """List a symbol. Raises ValueError when the name is not one, or is listed already."""
+        if name in self.symbols:
+            raise ValueError(f"symbol was {name!r}, which is listed already")
+        self.symbols[name] = SymbolMarket(symbol_spec(name), seed=self._seed, dt_s=self._dt_s, rate_hz=self._rate_hz)
+        self._steps[name] = max(self._steps.values(), default=0)
+
+    def remove(self, name: str) -> None:
+        """Delist a symbol. Raises KeyError when it is not listed."""
+        del self.symbols[name]
+        del self._steps[name]
+
+    def step(self, name: str) -> dict[Exchange, VenueStep]:
+        """Advance `name` by one step and return what happened on each exchange."""
+        index = self._steps[name]
+        self._steps[name] = index + 1
+        return self.symbols[name].step(self._common_shock(index))
+
+    def _common_shock(self, index: int) -> float:
+        """The shock all symbols share at step `index`; the list keeps only what the slowest symbol still needs."""
+        while self._common_start + len(self._common) <= index:
+            self._common.append(self._common_rng.gauss(0.0, 1.0))
+        shock = self._common[index - self._common_start]
+        if len(self._common) > 1_000:
+            slowest = min(self._steps.values())
+            del self._common[: max(0, slowest - self._common_start)]
+            self._common_start = slowest
+        return shock

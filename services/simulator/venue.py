@@ -1,0 +1,298 @@
+"""One instrument on one exchange: book, market makers, walls, takers and forced orders.
+
+Everything here is drawn from the venue's own seeded generator, so a run is a pure function of the seed and the
+fair prices it is given.
+"""
+
+import math
+import random
+import zlib
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from services.simulator.book import Book, BookSide, Fill
+from services.simulator.instruments import MAX_LEVELS, Contract, Exchange, SymbolSpec
+from services.simulator.prices import Regime
+from services.simulator.traders import Position, TraderPool
+from services.simulator.walls import Wall, WallPlan
+
+#: Depth and flow of each exchange relative to Binance.
+EXCHANGE_SHARE: Final[dict[Exchange, float]] = {"binance": 1.0, "okx": 0.55, "bybit": 0.7}
+#: Mean notional of one resting level of the deepest book, USD.
+_LEVEL_USD: Final = 52_000.0
+#: Level quotes a side and step, and the share of stale quotes that trades (the rest is cancelled in time).
+_QUOTES: Final = 8
+_TRADED_SHARE: Final = 0.4
+#: At most this many levels trade when the fair price jumps over them in one step.
+_MOST_STALE_TRADES: Final = 5
+#: A forced order never takes more than this part of the resting lots of the nearest levels.
+_FORCED_LEVELS: Final = 60
+
+
+class Trade(NamedTuple):
+    """An execution at one price by one taker order."""
+
+    trade_id: int
+    price_ticks: int
+    lots: int
+    taker_buys: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForcedOrder:
+    """A liquidation as it truly occurred; prices in ticks, the average fill a fraction of one."""
+
+    position: Position
+    lots: int
+    bankruptcy_ticks: int
+    average_ticks: float
+
+
+class VenueStep(NamedTuple):
+    """What one step of a venue produced; changed prices are ascending ticks."""
+
+    trades: list[Trade]
+    liquidations: list[ForcedOrder]
+    bid_changes: list[int]
+    ask_changes: list[int]
+    walls: list[Wall]
+
+
+class Venue:
+    """The market of `contract`; `step` advances it towards a fair price."""
+
+    def __init__(self, spec: SymbolSpec, contract: Contract, *, seed: int, rate_hz: float, dt_s: float) -> None:
+        self.spec = spec
+        self.contract = contract
+        self.book = Book()
+        self.mark_price = spec.reference_price
+        self.last_trade = Trade(0, contract.price_ticks(spec.reference_price), 1, True)
+        share = EXCHANGE_SHARE[contract.exchange]
+        self.high_ticks = self.low_ticks = self.last_trade.price_ticks
+        self.traded_lots = 0
+        self._dt_s = dt_s
+        self._rng = random.Random(f"{seed}/{contract.exchange}/{contract.symbol}")
+        self._level_usd = _LEVEL_USD * spec.depth_factor * share
+        self._flow_hz = 7.0 * spec.activity * share
+        self._tick_bps = contract.price.step / spec.reference_price * 1e4
+        self._max_levels = MAX_LEVELS[contract.exchange]
+        self._basis_bps = self._rng.uniform(-0.8, 0.8)
+        self._salt = zlib.crc32(f"{seed}/{contract.symbol}".encode())
+        self._trade_id = 1_000_000 + self._salt % 1_000_000
+        self.walls = WallPlan(contract, usd=self._level_usd, rng=self._rng)
+        self.traders = TraderPool(
+            rate_hz=rate_hz,
+            typical_usd=9_000.0 * math.sqrt(spec.depth_factor) * share,
+            base_per_lot=contract.base_per_lot,
+            rng=self._rng,
+        )
+        self.open_interest_base = 90_000.0 * self._level_usd / spec.reference_price
+        self._forced_now = 0
+        self._wall_changes: list[Wall] = []
+        self._fill_book(spec.reference_price)
+
+    def force(self, count: int) -> None:
+        """Liquidate exactly `count` positions at the next step, besides those that are due."""
+        self._forced_now += count
+
+    def step(self, fair_price: float, regime: Regime) -> tuple[VenueStep, float]:
+        """Advance by one step; returns what happened and the push on the shared price in bps.
+
+        cost    about 0.1 ms: some sixty level updates
+        """
+        rng = self._rng
+        self._basis_bps += 0.02 * rng.gauss(0.0, 1.0) - 0.01 * self._basis_bps
+        fair_ticks = fair_price * (1 + self._basis_bps * 1e-4) / self.contract.price.step
+        self.mark_price += 0.35 * (fair_ticks * self.contract.price.step - self.mark_price)
+        before = self.book.mid_ticks()
+        trades: list[Trade] = []
+        liquidations = self._liquidate(trades, regime)
+        trades += self._random_takers(regime)
+        after = self.book.mid_ticks()
+        push_bps = 0.0 if before is None or after is None else 0.15 * (after - before) / fair_ticks * 1e4
+        fair_ticks, blocked_bps = self._requote(fair_ticks, trades, regime)
+        if trades:
+            self.last_trade = trades[-1]
+            self.traded_lots += sum(trade.lots for trade in trades)
+            self.high_ticks = max(self.high_ticks, *(trade.price_ticks for trade in trades))
+            self.low_ticks = min(self.low_ticks, *(trade.price_ticks for trade in trades))
+            self.open_interest_base *= 1 + rng.gauss(0.0, 1e-5)
+        walls, self._wall_changes = self._wall_changes, []
+        bids, asks = self.book.bids.take_changes(), self.book.asks.take_changes()
+        return VenueStep(trades, liquidations, bids, asks, walls), push_bps + blocked_bps
+
+    def touch_up(self) -> list[tuple[bool, int]]:
+        """Change a few levels between two steps; returns (is_ask, price_ticks) of each. They belong to the next step."""
+        touched: list[tuple[bool, int]] = []
+        for side in (self.book.bids, self.book.asks):
+            for key in side.keys[3:6]:
+                price_ticks = side.sign * key
+                side.set_level(price_ticks, side.lots[price_ticks] + 1)
+                touched.append((side.sign > 0, price_ticks))
+        return touched
+
+    # -- flow ---------------------------------------------------------------------------------------------------
+
+    def _liquidate(self, trades: list[Trade], regime: Regime) -> list[ForcedOrder]:
+        spread_bps = 0.9 * regime.volatility_bps * self.spec.volatility
+        self.traders.arrive(self.mark_price, spread_bps=spread_bps, dt_s=self._dt_s)
+        due = self.traders.due(self.mark_price, limit=12)
+        if self._forced_now:
+            due += self.traders.doomed(self.mark_price, self._forced_now)
+            self._forced_now = 0
+        forced: list[ForcedOrder] = []
+        for position in due:
+            order = self._execute_forced(position, trades)
+            if order is not None:
+                forced.append(order)
+        return forced
+
+    def _execute_forced(self, position: Position, trades: list[Trade]) -> ForcedOrder:
+        taker_buys = position.position_side == "short"
+        side = self.book.asks if taker_buys else self.book.bids
+        if len(side.keys) < 5:
+            self._refill(side, position.liquidation_price / self.contract.price.step)
+        near = sum(lots for _, lots in side.top(_FORCED_LEVELS))
+        lots = min(position.lots, max(1, near // 3))
+        fills = side.sweep(lots)
+        trades += self._as_trades(fills, taker_buys)
+        return ForcedOrder(
+            position=position,
+            lots=lots,
+            bankruptcy_ticks=self.contract.price_ticks(position.bankruptcy_price),
+            average_ticks=sum(fill.price_ticks * fill.lots for fill in fills) / sum(fill.lots for fill in fills),
+        )
+
+    def _random_takers(self, regime: Regime) -> list[Trade]:
+        rng = self._rng
+        expected = self._flow_hz * regime.activity * self._dt_s
+        trades: list[Trade] = []
+        while expected > 0 and rng.random() < expected:
+            expected -= 1
+            taker_buys = rng.random() < 0.5
+            notional_usd = 0.12 * self._level_usd * math.exp(rng.gauss(0.0, 1.5))
+            side = self.book.asks if taker_buys else self.book.bids
+            lots = self.contract.lots_of_usd(min(notional_usd, 12 * self._level_usd), self.mark_price)
+            trades += self._as_trades(side.sweep(lots), taker_buys)
+        return trades
+
+    def _as_trades(self, fills: list[Fill], taker_buys: bool) -> list[Trade]:
+        made: list[Trade] = []
+        for fill in fills:
+            self._trade_id += 1
+            made.append(Trade(self._trade_id, fill.price_ticks, fill.lots, taker_buys))
+        return made
+
+    # -- makers -------------------------------------------------------------------------------------------------
+
+    def _requote(self, fair_ticks: float, trades: list[Trade], regime: Regime) -> tuple[float, float]:
+        """Move the quotes to the fair price; returns where it stands and the push (bps) of walls that held."""
+        best_bid = math.floor(fair_ticks - 0.5 * self._rng.random())
+        wanted = fair_ticks
+        held = self._clear_stale(self.book.asks, best_bid, trades)
+        if held is not None:
+            best_bid = held - 1
+        best_ask = best_bid + 1
+        held = self._clear_stale(self.book.bids, best_ask, trades)
+        if held is not None:
+            best_ask = held + 1
+            best_bid = held
+        self._quote(self.book.bids, best_bid, regime)
+        self._quote(self.book.asks, best_ask, regime)
+        self._keep_walls(best_bid, best_ask)
+        stands = max(best_bid, min(best_ask, wanted))
+        return stands, 0.25 * (stands - wanted) / wanted * 1e4
+
+    def _clear_stale(self, side: BookSide, limit_ticks: int, trades: list[Trade]) -> int | None:
+        """Empty the levels of `side` at or through `limit_ticks`; returns the price of a wall that held, if one did.
+
+        A part of the stale lots trades, the rest is cancelled; a wall only ever trades, and stops the move.
+        """
+        count = side.count_better_or_equal(limit_ticks)
+        if not count:
+            return None
+        taker_buys = side.sign > 0
+        stale = side.top(count)
+        budget = self.contract.lots_of_usd(3.0 * self._level_usd, self.mark_price)
+        stride = max(1, count // _MOST_STALE_TRADES)
+        for index, (price_ticks, lots) in enumerate(stale):
+            if self.walls.holds(price_ticks):
+                taken = min(lots, budget)
+                side.set_level(price_ticks, lots - taken)
+                trades += self._as_trades([Fill(price_ticks, taken)], taker_buys)
+                if taken < lots:
+                    return price_ticks
+                continue
+            side.set_level(price_ticks, 0)
+            if index % stride == 0:
+                traded = max(1, int(lots * _TRADED_SHARE))
+                trades += self._as_trades([Fill(price_ticks, traded)], taker_buys)
+        return None
+
+    def _quote(self, side: BookSide, best_ticks: int, regime: Regime) -> None:
+        rng, walls = self._rng, self.walls
+        self._place(side, best_ticks, 0)
+        for _ in range(_QUOTES if regime.activity < 3 else _QUOTES + 6):
+            self._place(side, best_ticks, self._draw_offset())
+        crowded = len(side.keys) / self._max_levels
+        for _ in range(int(_QUOTES * crowded + 0.5)):
+            key = side.keys[int(len(side.keys) * rng.random() ** 2)]
+            price_ticks = side.sign * key
+            if price_ticks != best_ticks and not walls.holds(price_ticks):
+                side.set_level(price_ticks, 0)
+        side.truncate(self._max_levels)
+
+    def _draw_offset(self) -> int:
+        """Distance from the touch in ticks: dense near it, with a long tail."""
+        rng = self._rng
+        draw = rng.random()
+        if draw < 0.5:
+            bps = rng.expovariate(1 / 2.0)
+        elif draw < 0.85:
+            bps = rng.expovariate(1 / 18.0)
+        else:
+            bps = 250.0 * rng.random() ** 1.7
+        return max(1, round(bps / self._tick_bps))
+
+    def _place(self, side: BookSide, best_ticks: int, offset_ticks: int) -> None:
+        price_ticks = best_ticks + side.sign * offset_ticks
+        if price_ticks <= 0 or self.walls.holds(price_ticks):
+            return
+        shape = 0.35 + min(1.6, 0.12 * offset_ticks * self._tick_bps)
+        usd = self._level_usd * shape * self._texture(price_ticks) * self._rng.lognormvariate(-0.3, 0.7)
+        side.set_level(price_ticks, self.contract.lots_of_usd(usd, price_ticks * self.contract.price.step))
+
+    def _texture(self, price_ticks: int) -> float:
+        """How much liquidity a price zone attracts: the same for the whole run, so that bands persist."""
+        zone = int(price_ticks * self._tick_bps / 2.5)
+        hashed = (zone * 2_654_435_761 + self._salt) & 0xFFFFFFFF
+        unit = ((hashed ^ (hashed >> 15)) * 2_246_822_519 & 0xFFFFFFFF) / 0xFFFFFFFF
+        return 0.35 + 0.8 * unit + (4.0 if unit > 0.93 else 0.0)
+
+    def _refill(self, side: BookSide, near_ticks: float) -> None:
+        best = int(near_ticks) if side.sign < 0 else int(near_ticks) + 1
+        opposite = self.book.bids if side.sign > 0 else self.book.asks
+        touch = opposite.best()
+        if touch is not None:
+            best = min(best, touch - 1) if side.sign < 0 else max(best, touch + 1)
+        for _ in range(40):
+            self._place(side, best, self._draw_offset())
+
+    def _keep_walls(self, best_bid: int, best_ask: int) -> None:
+        for wall in self.walls.evolve(best_bid, best_ask, dt_s=self._dt_s):
+            side = self.book.asks if wall.is_ask else self.book.bids
+            side.set_level(wall.price_ticks, wall.lots)
+            self._wall_changes.append(wall)
+
+    def _fill_book(self, price: float) -> None:
+        fair_ticks = price / self.contract.price.step
+        best_bid = math.floor(fair_ticks)
+        for side, best in ((self.book.bids, best_bid), (self.book.asks, best_bid + 1)):
+            self._place(side, best, 0)
+            for _ in range(3 * self._max_levels):
+                self._place(side, best, self._draw_offset())
+            side.truncate(int(0.8 * self._max_levels))
+        for _ in range(6):
+            self._keep_walls(best_bid, best_bid + 1)
+        self.book.bids.take_changes()
+        self.book.asks.take_changes()

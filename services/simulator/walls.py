@@ -1,0 +1,85 @@
+"""Planted walls: outsize resting orders at round prices, with a known beginning and end."""
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Final
+
+from services.simulator.instruments import Contract
+
+#: Walls standing a side at most, their mean life, and their size in mean levels.
+_WALLS_A_SIDE: Final = 3
+_MEAN_LIFE_S: Final = 240.0
+_SMALLEST, _BIGGEST = 12.0, 40.0
+#: How far from the touch a wall is planted, in bps of the price.
+_NEAREST_BPS: Final = 4.0
+_FARTHEST_BPS: Final = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wall:
+    """A planted wall, or with `lots` 0 its removal."""
+
+    price_ticks: int
+    lots: int
+    is_ask: bool
+    life_s: float
+
+
+class WallPlan:
+    """Which walls stand on one venue. A wall that was eaten through stays gone."""
+
+    def __init__(self, contract: Contract, *, usd: float, rng: random.Random) -> None:
+        self._contract = contract
+        self._usd = usd
+        self._rng = rng
+        self._walls: dict[int, tuple[Wall, float]] = {}
+
+    def holds(self, price_ticks: int) -> bool:
+        return price_ticks in self._walls
+
+    def standing(self) -> list[Wall]:
+        return [wall for wall, _ in self._walls.values()]
+
+    def evolve(self, best_bid: int, best_ask: int, *, dt_s: float) -> list[Wall]:
+        """Age the walls; returns those planted and those ended (with `lots` 0) in this step."""
+        changes: list[Wall] = []
+        for price_ticks, (wall, left_s) in list(self._walls.items()):
+            crossed = price_ticks < best_ask if wall.is_ask else price_ticks > best_bid
+            if left_s <= dt_s or crossed:
+                del self._walls[price_ticks]
+                gone = Wall(price_ticks=price_ticks, lots=0, is_ask=wall.is_ask, life_s=wall.life_s)
+                if not crossed:
+                    changes.append(gone)
+            else:
+                self._walls[price_ticks] = (wall, left_s - dt_s)
+        for is_ask in (False, True):
+            if self._rng.random() < 0.5 and self._count(is_ask) < _WALLS_A_SIDE:
+                wall = self._plant(best_ask if is_ask else best_bid, is_ask)
+                if wall.price_ticks > 0 and wall.price_ticks not in self._walls:
+                    self._walls[wall.price_ticks] = (wall, wall.life_s)
+                    changes.append(wall)
+        return changes
+
+    def _count(self, is_ask: bool) -> int:
+        return sum(wall.is_ask == is_ask for wall, _ in self._walls.values())
+
+    def _plant(self, best_ticks: int, is_ask: bool) -> Wall:
+        rng = self._rng
+        sign = 1 if is_ask else -1
+        away = rng.uniform(_NEAREST_BPS, _FARTHEST_BPS) * 1e-4
+        round_ticks = self.round_step_ticks(best_ticks)
+        price_ticks = round(best_ticks * (1 + sign * away) / round_ticks) * round_ticks
+        if (price_ticks - best_ticks) * sign <= 1:
+            price_ticks += sign * round_ticks
+        usd = self._usd * rng.uniform(_SMALLEST, _BIGGEST)
+        return Wall(
+            price_ticks=price_ticks,
+            lots=self._contract.lots_of_usd(usd, price_ticks * self._contract.price.step),
+            is_ask=is_ask,
+            life_s=rng.expovariate(1 / _MEAN_LIFE_S) + 20.0,
+        )
+
+    def round_step_ticks(self, price_ticks: int) -> int:
+        """Distance of round prices in ticks: a power of ten, about a thousandth of the price, and half of that."""
+        return max(1, int(10 ** math.floor(math.log10(price_ticks * 1e-3)) // 2))
