@@ -154,19 +154,24 @@ function onHover(state, event) {
 
 // ---- drawing -----------------------------------------------------------------------------------------------------------
 
-function setPath(target, path, value) {
-  const keys = path.split(".")
-  const last = keys.pop()
-  const parent = keys.reduce((node, key) => (node[key] ??= {}), target)
-  parent[last] = value
+// A copy of `node` with the value at a dotted path replaced; what is not on the path is shared.
+function patched(node, [key, ...rest], value) {
+  const copy = Array.isArray(node) ? [...node] : { ...node }
+  copy[key] = rest.length ? patched(copy[key] ?? {}, rest, value) : value
+  return copy
+}
+
+function patchAll(node, patches) {
+  return Object.entries(patches ?? {}).reduce((done, [path, value]) => patched(done, path.split("."), value), node)
 }
 
 // The figure as Plotly takes it: matrices filled in, the phone's layout on a narrow container, the user's own ranges.
 function drawable(state) {
   const { figure, matrices, height } = state.message
-  const data = figure.data.map((trace) => ({ ...trace }))
+  const compact = state.compact ? figure.layout.meta?.compact : undefined
+  const data = figure.data.map((trace, index) => patchAll({ ...trace }, compact?.data?.[index]))
   for (const trace of data) if (trace.meta?.kind) fillHeatmap(trace, matrices)
-  const layout = structuredClone(figure.layout)
+  const layout = structuredClone(patchAll(figure.layout, compact?.layout))
   const style = getComputedStyle(state.root)
   layout.font = { ...layout.font, family: style.fontFamily }
   layout.autosize = true
@@ -175,26 +180,19 @@ function drawable(state) {
   for (const note of layout.annotations ?? []) {
     if (note.text?.includes("{tz}")) note.text = note.text.replace("{tz}", zoneName(Date.now()))
   }
-  if (state.compact) {
-    for (const [path, value] of Object.entries(layout.meta?.compact?.layout ?? {})) setPath(layout, path, value)
-    for (const [index, patch] of Object.entries(layout.meta?.compact?.data ?? {})) {
-      data[index] = structuredClone({ ...data[index], z: undefined, x: undefined, y: undefined })
-      Object.assign(data[index], { x: figure.data[index].x, y: figure.data[index].y })
-      if (data[index].meta?.kind) fillHeatmap(data[index], matrices)
-      for (const [path, value] of Object.entries(patch)) setPath(data[index], path, value)
-    }
-  }
   for (const [axis, range] of Object.entries(state.ranges)) {
     if (layout[axis]) Object.assign(layout[axis], { range, autorange: false })
   }
   return { data, layout }
 }
 
+// The buttons are listed one by one: Plotly's own set has one that sends the figure to a server of its makers.
 const CONFIG = {
   displaylogo: false,
   doubleClick: false,
   scrollZoom: true,
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "resetScale2d"],
+  plotlyServerURL: "",
+  modeBarButtons: [["zoom2d", "pan2d", "toImage"]],
   toImageButtonOptions: { filename: "unified-heatmap", scale: 2 },
 }
 
@@ -210,7 +208,7 @@ async function draw(state) {
   try {
     state.compact = state.root.clientWidth < COMPACT_BELOW_PX
     const { data, layout } = drawable(state)
-    await state.plotly.react(state.gd, data, layout, CONFIG)
+    await state.plotly.react(state.gd, data, layout, { ...CONFIG, displayModeBar: state.coarse ? false : "hover" })
     if (!state.listening) listen(state)
     state.root.dataset.revision = state.message.revision
   } finally {

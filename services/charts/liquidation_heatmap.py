@@ -1,0 +1,77 @@
+"""Realised liquidations: time × price heatmap, price line, density profile on the same price axis."""
+
+from __future__ import annotations
+
+from services.charts.inputs import HeatMatrix, LiquidationProfile, PriceLine, View
+from services.charts.theme import (
+    Json,
+    base_layout,
+    note,
+    palette_of,
+    price_axis,
+    price_tag,
+    time_axis,
+    zone_note,
+)
+from services.charts.traces import holes, liquidation_profile, price_line, profile_axis, signed_heatmap
+
+LONG = "long"
+SHORT = "short"
+
+
+def liquidation_heatmap(
+    view: View,
+    *,
+    long: HeatMatrix,
+    short: HeatMatrix,
+    line: PriceLine | None = None,
+    profile: LiquidationProfile | None = None,
+    coverage: str = "",
+) -> Json:
+    """The figure for `live_chart(figure, {"long": long, "short": short}, …)`.
+
+    long, short  liquidated USD by the side of the closed position, one grid and one scale
+    line         mark or mid price; NaN breaks it
+    profile      drawn at the right on the shared price axis; the panel is left out when None
+    coverage     what the feeds are ("sampled: Binance, OKX"), stated above the panel
+    returns      plotly figure as a mapping; the heatmap trace names its matrices in `meta`
+    """
+    colours = palette_of(view.theme)
+    heat = [0.0, 0.868] if profile else [0.0, 1.0]
+    layout = base_layout(
+        view.theme,
+        uirevision=view.uirevision,
+        alt=f"Heatmap of realised liquidations of {view.instrument} over time and price",
+        price_decimals=view.price_decimals,
+    )
+    data = [
+        signed_heatmap(view, (LONG, SHORT), long, short, axes=("x", "y"), bar=(heat[1] - 0.035, 0.30)),
+        holes(view, long.missing_spans_us(), axes=("x", "y")),
+    ]
+    layout["xaxis"] = time_axis(view, domain=heat)
+    layout["yaxis"] = price_axis(view, anchor="x2" if profile else "x")
+    heading = f"<b>Liquidations</b>  <span style='color:{colours.sell}'>long</span> "
+    heading += f"<span style='color:{colours.buy}'>short</span>"
+    layout["annotations"] += [
+        note(
+            heading + (f"  <span style='color:{colours.muted}'>{coverage}</span>" if coverage else ""), x=0.0, colour=colours.text
+        ),
+        zone_note(view),
+    ]
+    compact = layout["meta"]["compact"]
+    compact["layout"] = {"margin.r": 58, "xaxis.nticks": 5, "annotations.0.text": heading}
+    compact["data"] = {"0": {"colorbar.len": 0.38}}
+    if line is not None:
+        data += price_line(view, line, axes=("x", "y"))
+        last = line.last_price()
+        if last is not None:
+            layout["annotations"].append(price_tag(view, last))
+    if profile is not None:
+        data += liquidation_profile(view, profile, axes=("x2", "y"))
+        highest_usd = float(max(profile.long_usd.max(initial=0.0), profile.short_usd.max(initial=0.0)))
+        layout["xaxis2"] = profile_axis(domain=[0.876, 1.0], anchor="y", highest_usd=highest_usd)
+        layout["annotations"].append(note(profile.unit, x=0.876, colour=colours.muted, small=True))
+        compact["layout"] |= {"xaxis.domain": [0.0, 0.80], "xaxis2.domain": [0.815, 1.0]}
+        compact["data"]["0"]["colorbar.x"] = 0.72
+        compact["layout"] |= {f"annotations.{len(layout['annotations']) - 1}.text": ""}
+    return {"data": data, "layout": layout}

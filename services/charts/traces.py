@@ -1,0 +1,253 @@
+"""The traces that heatmap figures are made of. Axes are named as plotly does: "x", "x2", "y"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from services.charts.inputs import (
+    Bubbles,
+    DepthProfile,
+    FloatArray,
+    HeatMatrix,
+    LiquidationProfile,
+    PriceLine,
+    View,
+)
+from services.charts.palette import Palette, intensity_scale, signed_scale
+from services.charts.theme import (
+    UPPER_QUANTILE,
+    Json,
+    code_counts,
+    colour_bar,
+    colour_range,
+    level_of,
+    palette_of,
+    round_usd_between,
+    usd_of,
+    usd_tick,
+)
+from services.charts.wire import milliseconds
+
+_END_LABEL_ROOM = 78.0  # display levels of the bar's 255, so that labels stay apart on a phone's 130 px bar
+_LABEL_ROOM = 52.0
+_BUBBLE_AT_REFERENCE_PX = 13.0
+_LARGEST_BUBBLE_PX = 28.0
+_LIQUIDATION_LOWER_QUANTILE = 0.05  # events are rare: nearly all of them should differ in colour
+_SMALLEST_BUBBLE_PX = 4.5
+
+
+def _bar_ticks(matrix: HeatMatrix, low: int, high: int, first: int, last: int) -> list[tuple[float, str]]:
+    """Round amounts along a scale, and what its upper end means; labels that would touch the next one are left out."""
+    top_usd = usd_of(high, matrix)
+    ticks = [(float(last), f"≥{usd_tick(float(f'{top_usd:.2g}'))} ({UPPER_QUANTILE:.0%})")]
+    for amount in reversed(round_usd_between(usd_of(low, matrix), top_usd)):
+        level = level_of(amount, matrix, low, high, first, last)
+        if abs(ticks[-1][0] - level) > (_END_LABEL_ROOM if len(ticks) == 1 else _LABEL_ROOM):
+            ticks.append((level, usd_tick(amount)))
+    return ticks
+
+
+def intensity_heatmap(
+    view: View, name: str, matrix: HeatMatrix, *, label: str, axes: tuple[str, str], bar: tuple[float, float]
+) -> Json:
+    """One matrix in the heat ramp. label follows the amount on hover ("resting"); bar is (right end, width)."""
+    colours = palette_of(view.theme)
+    low, high = colour_range(code_counts(matrix))
+    return {
+        "type": "heatmap",
+        "meta": {"kind": "intensity", "matrix": name, "low": low, "high": high, "label": label},
+        "xaxis": axes[0],
+        "yaxis": axes[1],
+        "zmin": 0,
+        "zmax": 255,
+        "hoverinfo": "none",
+        "zsmooth": False,
+        "colorscale": intensity_scale(colours.heat, colours.no_data),
+        "colorbar": colour_bar(view.theme, x=bar[0], width=bar[1], ticks=_bar_ticks(matrix, low, high, 1, 254), title=""),
+    }
+
+
+def signed_heatmap(
+    view: View,
+    names: tuple[str, str],
+    long: HeatMatrix,
+    short: HeatMatrix,
+    *,
+    axes: tuple[str, str],
+    bar: tuple[float, float],
+) -> Json:
+    """Two matrices of one grid and scale in one trace: orange where longs, blue where shorts were the larger.
+
+    raises  ValueError unless grid and scale of the two agree
+    """
+    if long.codes.shape != short.codes.shape or (long.usd_min, long.usd_ratio) != (short.usd_min, short.usd_ratio):
+        raise ValueError(
+            f"long and short need one grid and one scale, was {long.codes.shape} from {long.usd_min} USD "
+            f"and {short.codes.shape} from {short.usd_min} USD"
+        )
+    colours = palette_of(view.theme)
+    low, high = colour_range(code_counts(long, short), lower_quantile=_LIQUIDATION_LOWER_QUANTILE)
+    long_ticks = _bar_ticks(long, low, high, 128, 254)
+    short_end = (1.0, "≥" + usd_tick(float(f"{usd_of(high, short):.2g}")))
+    return {
+        "type": "heatmap",
+        "meta": {"kind": "signed", "long": names[0], "short": names[1], "low": low, "high": high},
+        "xaxis": axes[0],
+        "yaxis": axes[1],
+        "zmin": 0,
+        "zmax": 255,
+        "hoverinfo": "none",
+        "zsmooth": False,
+        "colorscale": signed_scale(colours.short, colours.long, colours.no_data),
+        "colorbar": colour_bar(view.theme, x=bar[0], width=bar[1], ticks=sorted([short_end, *long_ticks]), title=""),
+    }
+
+
+def holes(view: View, spans_us: Sequence[tuple[int, int]], *, axes: tuple[str, str]) -> Json:
+    """Hatched bands over spans without data, as high as the price axis of the view (twice over, for zooming out)."""
+    colours = palette_of(view.theme)
+    height = view.price_high - view.price_low
+    bottom, top = view.price_low - height, view.price_high + height
+    corners = np.array([[start, start, end, end, start, np.nan] for start, end in spans_us] or [[np.nan] * 6], dtype=np.float64)
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "xaxis": axes[0],
+        "yaxis": axes[1],
+        "x": corners.ravel() / 1_000.0,
+        "y": np.tile([bottom, top, top, bottom, bottom, np.nan], len(corners)),
+        "line": {"width": 0},
+        "fill": "toself",
+        "fillcolor": colours.no_data,
+        "fillpattern": {"shape": "/", "size": 7, "solidity": 0.18, "fgcolor": colours.hatch, "bgcolor": colours.no_data},
+        "hoverinfo": "skip",
+    }
+
+
+def price_line(view: View, line: PriceLine, *, axes: tuple[str, str]) -> list[Json]:
+    """The price over the heat: a bright line on a dark halo, broken where it is NaN."""
+    colours = palette_of(view.theme)
+    shared: Json = {
+        "type": "scatter",
+        "mode": "lines",
+        "xaxis": axes[0],
+        "yaxis": axes[1],
+        "x": milliseconds(line.times_us),
+        "y": line.prices,
+        "connectgaps": False,
+        "hoverinfo": "skip",
+    }
+    return [
+        {**shared, "line": {"color": colours.halo, "width": 3.6}},
+        {**shared, "line": {"color": colours.line, "width": 1.4}, "name": line.label},
+    ]
+
+
+def _bubble_trace(view: View, bubbles: Bubbles, *, bought: bool, reference_usd: float, axes: tuple[str, str]) -> Json:
+    colours = palette_of(view.theme)
+    chosen = np.flatnonzero(bubbles.is_buy == bought)
+    order = chosen[np.argsort(-bubbles.notional_usd[chosen], kind="stable")]
+    notional_usd = bubbles.notional_usd[order]
+    proportional_px = _BUBBLE_AT_REFERENCE_PX * np.sqrt(notional_usd / reference_usd)
+    sizes_px = np.clip(proportional_px, _SMALLEST_BUBBLE_PX, _LARGEST_BUBBLE_PX)
+    word = "buy" if bought else "sell"
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "xaxis": axes[0],
+        "yaxis": axes[1],
+        "x": milliseconds(bubbles.times_us[order]),
+        "y": bubbles.prices[order],
+        "customdata": notional_usd,
+        "marker": {
+            "size": sizes_px.astype(np.float32),
+            "color": colours.buy if bought else colours.sell,
+            "opacity": 0.72,
+            "line": {"width": 1, "color": colours.background},
+        },
+        "hovertemplate": f"%{{x|%H:%M:%S.%L}}<br>%{{y:,.{view.price_decimals}f}}<br>%{{customdata:.3s}} $ {word}<extra></extra>",
+    }
+
+
+def bubbles_traces(view: View, bubbles: Bubbles, *, axes: tuple[str, str]) -> list[Json]:
+    """Two traces, sells then buys, each the largest first so that small ones stay visible on top.
+
+    Area is in proportion to notional, 13 px across at the 95 % quantile, and limited at 4.5 and 28 px: a circle
+    must be seen, and one giant must not hide the market. Hover states the amount.
+    """
+    if not bubbles.notional_usd.size:
+        return []
+    reference_usd = float(np.quantile(bubbles.notional_usd, 0.95))
+    return [_bubble_trace(view, bubbles, bought=bought, reference_usd=reference_usd, axes=axes) for bought in (False, True)]
+
+
+def _step_area(price_edges: FloatArray, usd: FloatArray, *, axes: tuple[str, str], line: str, fill: str, words: str) -> Json:
+    """A stepped area over price: each bin a bar without the cost of one rectangle a bin."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "xaxis": axes[0],
+        "yaxis": axes[1],
+        "x": np.repeat(usd, 2),
+        "y": np.repeat(price_edges, 2)[1:-1],
+        "line": {"color": line, "width": 1},
+        "fill": "tozerox",
+        "fillcolor": fill,
+        "hovertemplate": words,
+    }
+
+
+def _profile_words(view: View, label: str, unit: str) -> str:
+    return f"%{{y:,.{view.price_decimals}f}}<br>%{{x:.3s}} {unit.replace('USD', '$', 1)} {label}<extra></extra>"
+
+
+def liquidation_profile(view: View, profile: LiquidationProfile, *, axes: tuple[str, str]) -> list[Json]:
+    """Long and short liquidated USD by price, as two overlapping areas."""
+    colours = palette_of(view.theme)
+    return [
+        _step_area(
+            profile.price_edges,
+            values,
+            axes=axes,
+            line=line,
+            fill=fill,
+            words=_profile_words(view, label, profile.unit),
+        )
+        for label, values, line, fill in (
+            ("long", profile.long_usd, colours.sell, colours.sell_fill),
+            ("short", profile.short_usd, colours.buy, colours.buy_fill),
+        )
+    ]
+
+
+def depth_profile(view: View, profile: DepthProfile, *, axes: tuple[str, str]) -> list[Json]:
+    """Resting USD by price, bids and asks; a side is drawn only where it rests, so the spread stays open."""
+    colours: Palette = palette_of(view.theme)
+    return [
+        _step_area(
+            profile.price_edges,
+            np.where(values > 0.0, values, np.nan),
+            axes=axes,
+            line=line,
+            fill=fill,
+            words=_profile_words(view, label, profile.unit),
+        )
+        for label, values, line, fill in (
+            ("bid", profile.bid_usd, colours.buy, colours.buy_fill),
+            ("ask", profile.ask_usd, colours.sell, colours.sell_fill),
+        )
+    ]
+
+
+def profile_axis(*, domain: list[float], anchor: str, highest_usd: float) -> Json:
+    """The USD axis of a profile: from zero, two short labels, never zoomed by a drag over the heatmap."""
+    return {
+        "domain": domain,
+        "anchor": anchor,
+        "range": [0.0, highest_usd * 1.06 if highest_usd > 0 else 1.0],
+        "tickformat": ".2~s",
+        "nticks": 3,
+        "fixedrange": True,
+    }
