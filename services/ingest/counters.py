@@ -1,0 +1,105 @@
+"""Small bounded instruments for health: named errors, percentiles of recent delays, and sets of recent keys."""
+
+from __future__ import annotations
+
+import re
+import threading
+from array import array
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Final
+
+from services.domain.health import NamedCount
+
+_EXAMPLE_LENGTH: Final = 240
+_NAMES_LIMIT: Final = 500  # distinct names kept; an attacker's thousandth new name replaces the oldest
+_SECRET: Final = re.compile(
+    r"(?i)((?:api|secret|access)?[-_]?(?:key|token|passphrase|password|signature))(\"?\s*[:=]\s*\"?)[^\s\"&,}]+"
+)
+_CREDENTIALS: Final = re.compile(r"//[^/@\s:]+:[^/@\s]+@")
+
+
+def readable_example(text: str | bytes) -> str:
+    """A text cut to a readable length, unprintable characters replaced, secrets masked."""
+    shown = text[: _EXAMPLE_LENGTH * 4].decode("utf-8", "replace") if isinstance(text, bytes) else text[: _EXAMPLE_LENGTH * 4]
+    shown = "".join(char if char.isprintable() else "?" for char in shown)
+    shown = _CREDENTIALS.sub("//***@", _SECRET.sub(r"\1\2***", shown))
+    return shown if len(shown) <= _EXAMPLE_LENGTH else shown[: _EXAMPLE_LENGTH - 1] + "…"
+
+
+class ErrorCounts:
+    """How often each named error was seen, by exchange, with the latest example. Thread-safe and bounded."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: OrderedDict[tuple[str, str], NamedCount] = OrderedDict()
+
+    def add(self, exchange: str, name: str, example: str | bytes, *, time_us: int) -> int:
+        """Count one; returns how many there are now."""
+        shown = readable_example(example)
+        with self._lock:
+            before = self._counts.pop((exchange, name), None)
+            n_seen = (before.n_seen if before else 0) + 1
+            self._counts[exchange, name] = NamedCount(
+                exchange=exchange, name=name, n_seen=n_seen, last_time_us=time_us, example=shown
+            )
+            if len(self._counts) > _NAMES_LIMIT:
+                self._counts.popitem(last=False)
+        return n_seen
+
+    def forget(self, exchange: str, name: str) -> None:
+        """Take back a condition that has passed (a symbol that came to be listed)."""
+        with self._lock:
+            self._counts.pop((exchange, name), None)
+
+    def count(self, exchange: str, name: str) -> int:
+        with self._lock:
+            known = self._counts.get((exchange, name))
+        return known.n_seen if known else 0
+
+    def all(self) -> tuple[NamedCount, ...]:
+        """Every named error, the most recent first."""
+        with self._lock:
+            return tuple(reversed(self._counts.values()))
+
+
+class RecentDelays:
+    """The latest delays in milliseconds and their percentiles. One writer; readers copy."""
+
+    def __init__(self, n_kept: int = 2_048) -> None:
+        self._values = array("d")
+        self._n_kept = n_kept
+        self._next = 0
+
+    def add(self, delay_ms: float) -> None:
+        if len(self._values) < self._n_kept:
+            self._values.append(delay_ms)
+            return
+        self._values[self._next] = delay_ms
+        self._next = (self._next + 1) % self._n_kept
+
+    def percentile(self, share: float) -> float | None:
+        """The delay that a `share` (0 … 1) of the kept ones does not exceed; None without any. O(n log n) of n_kept."""
+        ordered = sorted(self._values)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+
+
+class RecentKeys:
+    """The latest `n_kept` distinct keys: has this one been seen? Bounded, oldest out first. One thread."""
+
+    def __init__(self, n_kept: int) -> None:
+        self._keys: OrderedDict[Hashable, None] = OrderedDict()
+        self._n_kept = n_kept
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def is_new(self, key: Hashable) -> bool:
+        """True the first time (and again once the key has fallen out)."""
+        if key in self._keys:
+            self._keys.move_to_end(key)
+            return False
+        self._keys[key] = None
+        if len(self._keys) > self._n_kept:
+            self._keys.popitem(last=False)
+        return True
