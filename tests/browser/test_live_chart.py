@@ -1,0 +1,156 @@
+"""What only a browser can show of the live chart: zoom and node survive, repeats are cheap, hover tells the truth."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.browser
+
+APPS = Path(__file__).parent / "apps"
+CHART = ".uh-chart[data-revision]"
+RANGES = """() => {
+  const layout = document.querySelector(".uh-chart-plot")._fullLayout
+  return [layout.xaxis.range, layout.yaxis.range]
+}"""
+HEAT_BOX = """() => {
+  const gd = document.querySelector(".uh-chart-plot"), layout = gd._fullLayout, box = gd.getBoundingClientRect()
+  return {left: box.left + layout.xaxis._offset, top: box.top + layout.yaxis._offset,
+          width: layout.xaxis._length, height: layout.yaxis._length}
+}"""
+
+
+class Visit:
+    """An open page with everything it complained about and every frame it received."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.frame_bytes: list[int] = []
+        page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        devtools = page.context.new_cdp_session(page)
+        devtools.send("Network.enable")
+        devtools.on("Network.webSocketFrameReceived", self._count)
+        page.goto(url)
+        page.wait_for_selector(CHART, timeout=40_000)
+
+    def _count(self, event: dict[str, Any]) -> None:
+        response = event["response"]
+        payload = response["payloadData"]
+        self.frame_bytes.append(len(base64.b64decode(payload)) if response["opcode"] == 2 else len(payload))
+
+    def wait_for_revisions(self, n: int) -> None:
+        """Until the chart has drawn `n` revisions it had not drawn before."""
+        for _ in range(n):
+            now = self.page.get_attribute(CHART, "data-revision")
+            self.page.wait_for_function(
+                "([selector, now]) => document.querySelector(selector).dataset.revision !== now",
+                arg=[CHART, now],
+                timeout=20_000,
+            )
+
+    def wait_for_runs(self, n: int) -> None:
+        """Until the script has run `n` more times."""
+        for _ in range(n):
+            caption = self.page.get_by_text("run ").first
+            now = caption.inner_text()
+            expect(caption).not_to_have_text(now, timeout=20_000)
+
+    def heat_point(self, across: float, up: float) -> tuple[float, float]:
+        """Page coordinates of a point of the heatmap, as shares of its width and height."""
+        box = self.page.evaluate(HEAT_BOX)
+        return box["left"] + across * box["width"], box["top"] + (1.0 - up) * box["height"]
+
+
+@pytest.fixture
+def visit(chromium: Browser, serve: Callable[[Path], str]) -> Iterator[Callable[..., Visit]]:
+    contexts = []
+
+    def open_page(app: str, query: str = "", timezone: str = "Asia/Tokyo") -> Visit:
+        url = serve(APPS / app) + "/" + query
+        context = chromium.new_context(viewport={"width": 1280, "height": 800}, timezone_id=timezone)
+        contexts.append(context)
+        return Visit(context.new_page(), url)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def test_zoom_and_node_survive_refreshes_and_a_double_click_resets(visit: Callable[..., Visit]) -> None:
+    seen = visit("live_chart_app.py")
+    page = seen.page
+    page.evaluate("() => { window.firstNode = document.querySelector('.uh-chart-plot') }")
+    whole = page.evaluate(RANGES)
+
+    page.mouse.move(*seen.heat_point(0.3, 0.7))
+    page.mouse.down()
+    page.mouse.move(*seen.heat_point(0.6, 0.3), steps=6)
+    page.mouse.up()
+    page.wait_for_timeout(400)
+    zoomed = page.evaluate(RANGES)
+    assert zoomed != whole
+    assert zoomed[1][1] - zoomed[1][0] < 0.6 * (whole[1][1] - whole[1][0])
+
+    seen.wait_for_revisions(3)
+    assert page.evaluate(RANGES) == zoomed
+    assert page.evaluate("() => document.querySelector('.uh-chart-plot') === window.firstNode")
+    assert page.locator(".uh-chart").count() == 1
+
+    page.mouse.dblclick(*seen.heat_point(0.5, 0.5))
+    seen.wait_for_revisions(1)
+    reset = page.evaluate(RANGES)
+    assert reset[1] == whole[1]
+    assert reset[0] != zoomed[0]
+    assert seen.complaints == []
+
+
+def test_an_unchanged_refresh_costs_less_than_five_kilobytes(visit: Callable[..., Visit]) -> None:
+    seen = visit("live_chart_app.py", "?step=0")
+    seen.wait_for_runs(2)
+    seen.frame_bytes.clear()
+    seen.wait_for_runs(3)
+    assert seen.frame_bytes
+    assert sum(seen.frame_bytes) < 3 * 5_000
+
+
+def test_hover_tells_the_amount_the_zero_and_the_hole_apart(visit: Callable[..., Visit]) -> None:
+    seen = visit("live_chart_app.py", "?step=0")
+    tip = seen.page.locator(".uh-chart-tip")
+    for column, words in ((220, "1.2"), (260, "nothing resting"), (300, "no data")):
+        seen.page.mouse.move(*seen.heat_point((column - 1) / 480, 0.8))
+        seen.page.mouse.move(*seen.heat_point((column + 0.5) / 480, 0.8))
+        expect(tip).to_contain_text(words)
+    assert "60,38" in tip.inner_text()
+
+
+def test_times_are_the_visitors_own_and_the_zone_is_named(visit: Callable[..., Visit]) -> None:
+    seen = visit("live_chart_app.py", "?step=0", timezone="Asia/Tokyo")
+    assert seen.page.evaluate(RANGES)[0][0].startswith("2026-05-29 05:26")  # 2026-05-28 20:26:40 UTC
+    expect(seen.page.get_by_text("UTC+09:00")).to_be_visible()
+
+
+def test_the_chart_follows_the_width_of_its_container(visit: Callable[..., Visit]) -> None:
+    seen = visit("live_chart_app.py", "?step=0")
+    for width in (1000, 390):
+        seen.page.set_viewport_size({"width": width, "height": 800})
+        seen.page.wait_for_function(
+            """() => {
+              const root = document.querySelector(".uh-chart"), plot = root.querySelector(".main-svg")
+              return root.clientWidth > 0 && Math.abs(plot.getBoundingClientRect().width - root.clientWidth) < 2
+            }""",
+            timeout=10_000,
+        )
+    assert seen.page.evaluate("() => document.querySelector('.uh-chart').clientHeight") == 520
+
+
+def test_plain_streamlit_run_serves_plotly_without_the_apps_route(visit: Callable[..., Visit]) -> None:
+    seen = visit("live_chart_page.py", "?step=0")
+    assert seen.page.evaluate("() => typeof window.Plotly.react") == "function"
+    assert seen.complaints == []
