@@ -97,6 +97,13 @@ def test_last_word_on_a_tick_wins_within_one_update() -> None:
     assert pairs_of(book.levels()[0]) == [(10, 4.0)]
 
 
+def test_a_level_set_and_removed_in_one_update_does_not_hide_the_best_of_the_others() -> None:
+    book = OrderBook(INSTRUMENT)
+    book.apply(book_update([(10, 1.0)], [(30, 1.0)]))
+    book.apply(book_update([(15, 1.0), (12, 1.0), (15, 0.0)], [(25, 1.0), (28, 1.0), (25, 0.0)]))
+    assert (book.best_bid_ticks, book.best_ask_ticks) == (12, 28)
+
+
 def test_crossed_is_bid_at_or_above_ask_and_a_one_sided_book_is_not_crossed() -> None:
     book = OrderBook(INSTRUMENT)
     book.apply(book_update([(10, 1.0)], []))
