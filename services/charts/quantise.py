@@ -42,10 +42,9 @@ def quantise(usd: NDArray[np.float64], *, usd_min: float, usd_max: float) -> NDA
     missing = np.isnan(values)
     if np.isinf(values).any() or (values < 0.0).any():
         raise ValueError("notional must be finite and not negative (NaN for no data), was infinite or negative")
-    positive = values > 0.0
-    scaled = np.log(np.where(positive, values, usd_min) / usd_min) / log_ratio
-    codes: NDArray[np.uint8] = np.clip(np.rint(scaled) + FIRST_CODE, FIRST_CODE, LAST_CODE).astype(np.uint8)
-    codes[~positive] = ZERO_CODE
+    scaled = np.log(np.clip(np.where(missing, usd_min, values), usd_min, usd_max) / usd_min) / log_ratio
+    codes: NDArray[np.uint8] = (np.rint(scaled) + FIRST_CODE).astype(np.uint8)
+    codes[values == 0.0] = ZERO_CODE
     codes[missing] = NO_DATA_CODE
     return codes
 

@@ -1,0 +1,203 @@
+"""Figures that plotly accepts, that share one price axis, and that draw holes where data are missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from services.charts.bars import totals_by_exchange
+from services.charts.book_heatmap import book_heatmap, trades_words
+from services.charts.inputs import (
+    Bubbles,
+    DepthProfile,
+    ExchangeTotals,
+    HeatMatrix,
+    LagHistory,
+    LiquidationProfile,
+    PriceLine,
+    ThemeName,
+    View,
+)
+from services.charts.liquidation_heatmap import liquidation_heatmap
+from services.charts.overview import overview
+from services.charts.sparkline import lag_history, sparkline
+from services.charts.wire import pack
+
+ROWS, COLUMNS, START_US = 40, 60, 1_780_000_000_000_000
+TIME_EDGES_US = START_US + 1_000_000 * np.arange(COLUMNS + 1)
+PRICE_EDGES = np.linspace(100.0, 120.0, ROWS + 1)
+HOLE = slice(20, 25)
+
+
+def matrix(seed: int = 0, *, usd_max: float = 1e8) -> HeatMatrix:
+    missing = np.zeros(COLUMNS, dtype=bool)
+    missing[HOLE] = True
+    usd = np.random.default_rng(seed).lognormal(9, 2, (ROWS, COLUMNS))
+    return HeatMatrix.from_usd(
+        usd, time_edges_us=TIME_EDGES_US, price_edges=PRICE_EDGES, usd_min=100.0, usd_max=usd_max, missing=missing
+    )
+
+
+def view(theme: ThemeName = "dark") -> View:
+    return View(
+        instrument="BTC-USDT-PERP",
+        start_us=int(TIME_EDGES_US[0]),
+        end_us=int(TIME_EDGES_US[-1]),
+        price_low=100.0,
+        price_high=120.0,
+        price_decimals=1,
+        uirevision="BTC/1m",
+        theme=theme,
+    )
+
+
+def line() -> PriceLine:
+    prices = np.full(COLUMNS, 110.0)
+    prices[HOLE] = np.nan
+    return PriceLine(times_us=TIME_EDGES_US[:-1], prices=prices)
+
+
+def bubbles(n: int = 5, seen_count: int = 50) -> Bubbles:
+    return Bubbles(
+        times_us=TIME_EDGES_US[:n],
+        prices=np.full(n, 110.0),
+        notional_usd=1e4 * np.arange(1.0, n + 1),
+        is_buy=np.arange(n) % 2 == 0,
+        seen_count=seen_count,
+    )
+
+
+def depth() -> DepthProfile:
+    low = PRICE_EDGES[:-1] < 110.0
+    return DepthProfile(price_edges=PRICE_EDGES, bid_usd=np.where(low, 5e4, 0.0), ask_usd=np.where(low, 0.0, 7e4))
+
+
+def density() -> LiquidationProfile:
+    return LiquidationProfile(price_edges=PRICE_EDGES, long_usd=np.full(ROWS, 3e4), short_usd=np.full(ROWS, 1e4))
+
+
+def every_figure(theme: ThemeName) -> dict[str, dict[str, Any]]:
+    totals = ExchangeTotals(
+        exchanges=("Binance", "OKX"), long_usd=(3e6, 0.0), short_usd=(1e5, 2e4), long_count=(9, 0), short_count=(2, 1)
+    )
+    lag = LagHistory(feed="Binance", times_us=TIME_EDGES_US[:-1], p50_ms=np.full(COLUMNS, 40.0), p99_ms=np.full(COLUMNS, 90.0))
+    v, long, short, book = view(theme), matrix(1), matrix(2), matrix(3)
+    return {
+        "liquidations": liquidation_heatmap(v, long=long, short=short, line=line(), profile=density(), coverage="x"),
+        "liquidations, bare": liquidation_heatmap(v, long=long, short=short),
+        "book": book_heatmap(v, book=book, line=line(), trades=bubbles(), depth=depth()),
+        "book, bare": book_heatmap(v, book=book, trades=bubbles(0, 0)),
+        "overview": overview(v, long=long, short=short, book=book, line=line(), trades=bubbles(), depth=depth()),
+        "overview, bare": overview(v, long=long, short=short, book=book),
+        "totals": totals_by_exchange(totals, theme=theme),
+        "lag": lag_history([lag, lag], theme=theme, limit_ms=500.0),
+        "sparkline": sparkline(TIME_EDGES_US[:-1], line().prices, label="bps", theme=theme),
+    }
+
+
+NAMES = list(every_figure("dark"))
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("name", NAMES)
+def test_plotly_accepts_every_figure_and_it_can_be_sent(name: str, theme: ThemeName) -> None:
+    figure = every_figure(theme)[name]
+    checked = go.Figure(figure)  # raises on an attribute that plotly does not know
+    assert len(checked.data) == len(figure["data"])
+    assert checked.layout.uirevision
+    assert pack(figure, {}, revision="r", height=1).startswith(b"UHC1")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_patches_for_narrow_containers_name_parts_that_exist(name: str) -> None:
+    figure = every_figure("dark")[name]
+    compact = figure["layout"]["meta"]["compact"]
+    for path in compact["layout"]:
+        first, *rest = path.split(".")
+        target = figure["layout"] if first in figure["layout"] else figure["layout"]["template"]["layout"]
+        assert first in target, path
+        if first == "annotations":
+            assert int(rest[0]) < len(figure["layout"]["annotations"])
+    for index, patch in compact["data"].items():
+        for path in patch:
+            assert path.split(".")[0] in figure["data"][int(index)], path
+    narrow = go.Figure(figure)
+    narrow.update_layout({path.replace(".", "_"): v for path, v in compact["layout"].items() if "annot" not in path})
+
+
+def test_the_side_panels_use_the_price_axis_of_the_heatmap() -> None:
+    for figure in (every_figure("dark")["book"], every_figure("dark")["liquidations"]):
+        assert {trace["yaxis"] for trace in figure["data"]} == {"y"}
+        assert {trace["xaxis"] for trace in figure["data"]} == {"x", "x2"}
+
+
+def test_the_overview_moves_both_panels_as_one() -> None:
+    layout = every_figure("dark")["overview"]["layout"]
+    assert (layout["xaxis2"]["matches"], layout["yaxis2"]["matches"]) == ("x", "y")
+    assert layout["yaxis"]["range"] == layout["yaxis2"]["range"]
+
+
+def test_a_hole_is_hatched_over_exactly_its_span() -> None:
+    hatched = [t for t in every_figure("dark")["book"]["data"] if "fillpattern" in t]
+    assert len(hatched) == 1
+    xs = hatched[0]["x"][np.isfinite(hatched[0]["x"])]
+    assert (xs.min() * 1_000, xs.max() * 1_000) == (TIME_EDGES_US[20], TIME_EDGES_US[25])
+
+
+def test_the_price_line_is_not_drawn_across_a_hole() -> None:
+    drawn = [t for t in every_figure("dark")["book"]["data"] if t.get("name") == "mid"]
+    assert len(drawn) == 1
+    assert drawn[0]["connectgaps"] is False
+    assert np.isnan(drawn[0]["y"][HOLE]).all()
+
+
+def test_buys_and_sells_keep_their_colours_and_amounts() -> None:
+    circles = [t for t in every_figure("dark")["book"]["data"] if t.get("mode") == "markers"]
+    sells, buys = circles
+    assert sells["customdata"].tolist() == [4e4, 2e4]
+    assert buys["customdata"].tolist() == [5e4, 3e4, 1e4]
+    assert sells["marker"]["color"] != buys["marker"]["color"]
+    assert np.all(np.diff(buys["marker"]["size"]) <= 0)
+
+
+def test_long_is_selling_orange_and_short_is_buying_blue() -> None:
+    long, short = every_figure("dark")["liquidations"]["data"][-2:]
+    bid, ask = every_figure("dark")["book"]["data"][-2:]
+    assert long["line"]["color"] == ask["line"]["color"]
+    assert short["line"]["color"] == bid["line"]["color"]
+    assert np.all(long["x"] == 3e4)
+    assert np.all(short["x"] == 1e4)
+
+
+def test_a_profile_is_a_staircase_over_its_bins() -> None:
+    bid = every_figure("dark")["book"]["data"][-2]
+    assert len(bid["x"]) == len(bid["y"]) == 2 * ROWS
+    assert bid["y"][0] == PRICE_EDGES[0]
+    assert bid["y"][-1] == PRICE_EDGES[-1]
+    assert np.isnan(bid["x"][-1])
+
+
+def test_sides_on_different_scales_are_refused() -> None:
+    with pytest.raises(ValueError, match="one grid and one scale"):
+        liquidation_heatmap(view(), long=matrix(1), short=matrix(2, usd_max=1e9))
+
+
+def test_the_colour_bar_states_its_upper_quantile() -> None:
+    for name, index in (("book", 0), ("liquidations", 0), ("overview", 1)):
+        labels = every_figure("dark")[name]["data"][index]["colorbar"]["ticktext"]
+        assert any("(99%)" in label for label in labels)
+
+
+def test_labels_of_the_colour_bar_keep_their_distance() -> None:
+    levels = sorted(every_figure("dark")["book"]["data"][0]["colorbar"]["tickvals"])
+    assert np.diff(levels).min() > 50
+
+
+def test_what_the_circles_are_is_said() -> None:
+    assert trades_words(bubbles(5, 21_313)).replace("\u202f", " ") == "5 largest of 21,313 trades, ≥ 10 k $"
+    assert trades_words(bubbles(5, 5)) == "5 trades"
+    assert trades_words(bubbles(0, 0)) == "no trades"
+    assert trades_words(bubbles(0, 7)) == "0 of 7 trades shown"
