@@ -1,0 +1,167 @@
+"""Where pages get their data: views of the present moment, shared by all sessions, and the figures drawn from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import streamlit as st
+
+from services import runtime as runtimes
+from services.charts.book_heatmap import book_heatmap
+from services.charts.inputs import HeatMatrix, ThemeName, View
+from services.charts.liquidation_heatmap import liquidation_heatmap
+from services.charts.overview import overview
+from services.domain.errors import StoreError
+from services.domain.health import StoreStatus
+from services.runtime import Runtime
+from services.views.context import ViewContext
+from services.views.freshness import Fresh, FreshResults
+from services.views.history import History
+from services.views.liquidations import LiquidationsView, build_liquidations
+from services.views.liquidity import LiquidityView, build_liquidity
+from services.views.notices import coverage_text
+from services.views.overview import OverviewView, build_overview
+from services.views.selection import Selection
+
+Built = TypeVar("Built")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn(Generic[Built]):
+    """A view and its figure; `figure` is None while there is nothing to draw on."""
+
+    view: Built
+    figure: Mapping[str, Any] | None
+    matrices: Mapping[str, HeatMatrix]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Desk:
+    """What one process's pages share: the view context and the latest result of each page's selections."""
+
+    runtime: Runtime
+    context: ViewContext
+    liquidations: FreshResults[Drawn[LiquidationsView]]
+    liquidity: FreshResults[Drawn[LiquidityView]]
+    overview: FreshResults[Drawn[OverviewView]]
+
+
+@st.cache_resource(max_entries=2)
+def _desk(_runtime: Runtime, identity: int) -> Desk:
+    del identity  # only the key: another runtime in the same process (a test's) gets a desk of its own
+    settings = _runtime.settings
+    context = ViewContext(
+        history=History(_runtime.store, _runtime.live),
+        live=_runtime.live,
+        clock=_runtime.clock,
+        kde_bandwidth=settings.kde_bandwidth,
+        price_range_pct=settings.price_range_pct,
+    )
+    return Desk(_runtime, context, FreshResults(), FreshResults(), FreshResults())
+
+
+def desk() -> Desk:
+    """The desk of this process's runtime."""
+    runtime = runtimes.current()
+    return _desk(runtime, id(runtime))
+
+
+@st.cache_data(ttl=20, max_entries=2, show_spinner=False)
+def _store_status(identity: int) -> tuple[StoreStatus | None, str]:
+    del identity
+    try:
+        return runtimes.current().store.status(), ""
+    except StoreError as error:
+        return None, error.ui_message
+
+
+def store_status() -> tuple[StoreStatus | None, str]:
+    """The store's own account, at most 20 s old, or None and why it is away."""
+    return _store_status(id(runtimes.current()))
+
+
+def theme() -> ThemeName:
+    """The theme that the viewer's browser shows."""
+    return "light" if st.context.theme.type == "light" else "dark"
+
+
+def liquidations_now(selection: Selection) -> Fresh[Drawn[LiquidationsView]]:
+    """The Liquidations page at this moment."""
+    return _now(desk().liquidations, selection, build_liquidations, draw_liquidations)
+
+
+def liquidity_now(selection: Selection) -> Fresh[Drawn[LiquidityView]]:
+    """The Liquidity page at this moment."""
+    return _now(desk().liquidity, selection, build_liquidity, draw_liquidity)
+
+
+def overview_now(selection: Selection) -> Fresh[Drawn[OverviewView]]:
+    """The Overview page at this moment."""
+    return _now(desk().overview, selection, build_overview, draw_overview)
+
+
+def _now(
+    results: FreshResults[Drawn[Built]],
+    selection: Selection,
+    build: Callable[[ViewContext, Selection, int, str], Built],
+    draw: Callable[[Built, ThemeName], Drawn[Built]],
+) -> Fresh[Drawn[Built]]:
+    context = desk().context
+    now_us = context.clock.now_us()
+    colours = theme()
+    return results.get(
+        f"{selection.name}/{colours}",
+        version=context.version(selection),
+        bucket=now_us // selection.column_us,
+        now_us=now_us,
+        make=lambda: draw(build(context, selection, now_us, selection.name), colours),
+    )
+
+
+def draw_liquidations(view: LiquidationsView, colours: ThemeName) -> Drawn[LiquidationsView]:
+    """The figure of the Liquidations page."""
+    chart = view.chart
+    if chart is None:
+        return Drawn(view, None, {})
+    figure = liquidation_heatmap(
+        _themed(chart.frame, colours),
+        long=chart.long,
+        short=chart.short,
+        line=chart.line,
+        profile=chart.profile,
+        coverage=coverage_text(view.selection.exchanges),
+    )
+    return Drawn(view, figure, {"long": chart.long, "short": chart.short})
+
+
+def draw_liquidity(view: LiquidityView, colours: ThemeName) -> Drawn[LiquidityView]:
+    """The figure of the Liquidity page."""
+    chart = view.chart
+    if chart is None:
+        return Drawn(view, None, {})
+    frame = _themed(chart.frame, colours)
+    figure = book_heatmap(frame, book=chart.book, line=chart.line, trades=chart.trades, depth=chart.depth)
+    return Drawn(view, figure, {"book": chart.book})
+
+
+def draw_overview(view: OverviewView, colours: ThemeName) -> Drawn[OverviewView]:
+    """Both heatmaps in one figure; None until both have an axis."""
+    left, right = view.liquidations.chart, view.liquidity.chart
+    if left is None or right is None:
+        return Drawn(view, None, {})
+    figure = overview(
+        _themed(right.frame, colours),
+        long=left.long,
+        short=left.short,
+        book=right.book,
+        line=right.line,
+        trades=right.trades,
+        depth=right.depth,
+    )
+    return Drawn(view, figure, {"long": left.long, "short": left.short, "book": right.book})
+
+
+def _themed(frame: View, colours: ThemeName) -> View:
+    return replace(frame, theme=colours)

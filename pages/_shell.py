@@ -1,0 +1,51 @@
+"""The script that every page runs in: navigation, sidebar, banner. Started by app.py; the collector is not its business."""
+
+from __future__ import annotations
+
+import streamlit as st
+from _controls import sidebar
+from _panels import banner, not_started
+
+from services import runtime as runtimes
+
+st.set_page_config(page_title="Unified Heatmap", page_icon=":material/local_fire_department:", layout="wide")
+
+page = st.navigation(
+    [
+        st.Page(
+            "overview.py",
+            title="Overview",
+            icon=":material/dashboard:",
+            default=True,
+            help="Liquidations and resting liquidity of one instrument side by side, on one price axis.",
+        ),
+        st.Page(
+            "liquidations.py",
+            title="Liquidations",
+            icon=":material/local_fire_department:",
+            help="Where positions were closed by force: heatmap over time and price, density, totals and the tape.",
+        ),
+        st.Page(
+            "liquidity.py",
+            title="Liquidity",
+            icon=":material/water:",
+            help="Where orders rest: the book's heatmap over time, trades, depth, spread and imbalance.",
+        ),
+        st.Page(
+            "feed_health.py",
+            title="Feed health",
+            icon=":material/monitor_heart:",
+            help="Every feed, the writer, the store and the cache: what is connected, late, lost or missing.",
+        ),
+    ],
+    position="top",
+)
+
+try:
+    runtime = runtimes.current()
+except runtimes.NotStarted as error:
+    not_started(str(error))
+else:
+    sidebar(runtime)
+    banner(runtime)
+    page.run()

@@ -1,0 +1,68 @@
+"""Liquidations: where positions were closed by force, over time and price."""
+
+from __future__ import annotations
+
+import streamlit as st
+from _controls import controls
+from _live_chart import live_chart
+from _loaders import desk, liquidations_now, theme
+from _panels import empty_state, missing_words, notices, tape, usd
+
+from services.charts.bars import totals_by_exchange
+from services.charts.inputs import ExchangeTotals
+from services.views.liquidations import LiquidationsView
+from services.views.notices import coverage_text, feed_notices, waiting_text
+
+CHART_HEIGHT = 620
+
+
+def headline(view: LiquidationsView) -> None:
+    long_usd = sum(total.long_usd for total in view.totals)
+    short_usd = sum(total.short_usd for total in view.totals)
+    with st.container(horizontal=True, gap="medium"):
+        st.metric(
+            "Liquidated", usd(long_usd + short_usd), help="Sum over the chosen exchanges and window; a lower bound where sampled"
+        )
+        st.metric("Longs", usd(long_usd), help="Long positions closed by force (sell orders)")
+        st.metric("Shorts", usd(short_usd), help="Short positions closed by force (buy orders)")
+        st.metric("Events", f"{view.n:,}")
+
+
+def totals(view: LiquidationsView, revision: str) -> None:
+    rows = ExchangeTotals(
+        exchanges=tuple(total.exchange for total in view.totals),
+        long_usd=tuple(total.long_usd for total in view.totals),
+        short_usd=tuple(total.short_usd for total in view.totals),
+        long_count=tuple(total.n_long for total in view.totals),
+        short_count=tuple(total.n_short for total in view.totals),
+    )
+    height = 36 + 34 * len(rows.exchanges)
+    live_chart(totals_by_exchange(rows, theme=theme()), key="liquidation_totals", height=height, revision=revision)
+
+
+chosen = controls()
+
+
+@st.fragment(run_every=chosen.refresh_s)
+def live() -> None:
+    health = desk().runtime.health()
+    fresh = liquidations_now(chosen.selection)
+    view = fresh.value.view
+    notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
+    headline(view)
+    wide, rail = st.columns([3, 1], gap="small")
+    with wide:
+        if fresh.value.figure is None:
+            text = waiting_text("liquidations", chosen.selection.instrument, chosen.selection.exchanges, health)
+            empty_state(text, height=CHART_HEIGHT)
+        else:
+            live_chart(fresh.value.figure, fresh.value.matrices, key="liquidations", height=CHART_HEIGHT, revision=fresh.revision)
+            if not view.n:
+                st.caption(waiting_text("liquidations", chosen.selection.instrument, chosen.selection.exchanges, health))
+    with rail:
+        totals(view, fresh.revision)
+        tape(view.tape, height=CHART_HEIGHT - 36 - 34 * len(view.totals) - 16)
+    st.caption(" · ".join(part for part in (coverage_text(chosen.selection.exchanges), missing_words(view.missing_share)) if part))
+
+
+live()

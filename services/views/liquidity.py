@@ -1,0 +1,164 @@
+"""The Liquidity page: the book's heatmap over time, trades over it, and what the book says now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from services.analytics.depth import BandDepth, band_depth, notional_by_bin, spread_bps
+from services.charts.inputs import Bubbles, DepthProfile, HeatMatrix, PriceLine, View
+from services.domain.columns import TradeColumns
+from services.domain.coverage import EXCHANGE_TITLES
+from services.domain.events import Float64, Int64
+from services.domain.windows import TimeWindow
+from services.ports import BookView
+from services.views.book_columns import BookColumns, book_columns, book_grid
+from services.views.context import ViewContext
+from services.views.liquidations import frame
+from services.views.price_axis import common_bin, price_bounds, price_edges
+from services.views.selection import Selection
+
+USD_MIN: Final = 100.0
+USD_MAX: Final = 1e9
+N_BUBBLES: Final = 160
+BANDS_BPS: Final = (5.0, 10.0, 50.0)
+
+
+@dataclass(frozen=True, slots=True)
+class BookNow:
+    """One exchange's book at this moment."""
+
+    exchange: str
+    best_bid: float
+    best_ask: float
+    mid: float
+    spread_bps: float
+    bands: tuple[BandDepth, ...]
+    event_time_us: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiquidityChart:
+    """What the figure is drawn from; `bin_price` is the height of a cell in quote currency."""
+
+    frame: View
+    book: HeatMatrix
+    line: PriceLine
+    trades: Bubbles
+    depth: DepthProfile | None
+    bin_price: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiquidityView:
+    """What the page shows. `chart` is None while no book is known; `out_of_step` names the exchanges without one now."""
+
+    selection: Selection
+    window: TimeWindow
+    books: tuple[BookNow, ...]
+    out_of_step: tuple[str, ...]
+    missing_share: dict[str, float]
+    chart: LiquidityChart | None
+
+
+def build_liquidity(context: ViewContext, selection: Selection, now_us: int, theme_free_name: str) -> LiquidityView:
+    """Everything of the page at one moment. `theme_free_name` identifies the selection, so that a zoom can be kept."""
+    window = selection.time_window(now_us)
+    edges_us = selection.time_edges_us(now_us)
+    columns = book_columns(context, selection, now_us)
+    live = _live_books(context, selection)
+    line = mid_line(columns, edges_us)
+    bounds = price_bounds(
+        line.prices,
+        mid=live[0].mid if live else line.last_price(),
+        range_pct=selection.range_pct,
+        max_range_pct=context.price_range_pct,
+    )
+    chart = None
+    if bounds is not None:
+        axis = price_edges(*bounds, unit=common_bin(columns.bin_prices))
+        trades = context.history.large_trades(window, selection.instrument, selection.exchanges, now_us)
+        chart = LiquidityChart(
+            frame=frame(selection, window, axis, theme_free_name),
+            book=book_matrix(columns, edges_us, axis),
+            line=line,
+            trades=bubbles(trades, axis),
+            depth=depth_now(live, axis),
+            bin_price=float(axis[1] - axis[0]),
+        )
+    in_step = {view.exchange for view in live}
+    return LiquidityView(
+        selection=selection,
+        window=window,
+        books=tuple(_now(view) for view in live),
+        out_of_step=tuple(name for name in selection.exchanges if name not in in_step),
+        missing_share={name: float((~columns.observed[row, :-2]).mean()) for row, name in enumerate(selection.exchanges)},
+        chart=chart,
+    )
+
+
+def mid_line(columns: BookColumns, edges_us: Int64) -> PriceLine:
+    """Mid price by column, of the chosen exchange whose book was seen most; NaN where it was not."""
+    best = int(np.isfinite(columns.mids).sum(axis=1).argmax())
+    middle_us = (edges_us[:-1] + edges_us[1:]) // 2
+    return PriceLine(times_us=middle_us, prices=columns.mids[best], label=f"{EXCHANGE_TITLES[columns.exchanges[best]]} mid")
+
+
+def book_matrix(columns: BookColumns, edges_us: Int64, axis: Float64) -> HeatMatrix:
+    """Resting notional of all chosen exchanges; a hole where none was seen."""
+    usd = book_grid(columns, edges_us, axis)
+    hole = ~columns.observed.any(axis=0)
+    return HeatMatrix.from_usd(usd, time_edges_us=edges_us, price_edges=axis, usd_min=USD_MIN, usd_max=USD_MAX, missing=hole)
+
+
+def bubbles(trades: TradeColumns, axis: Float64) -> Bubbles:
+    """The largest trades of the window within the axis, by notional."""
+    inside = np.flatnonzero((trades.price >= axis[0]) & (trades.price <= axis[-1]))
+    largest = inside[np.argsort(trades.notional_usd[inside], kind="stable")[-N_BUBBLES:]]
+    chosen = trades.take(np.sort(largest))
+    return Bubbles(
+        times_us=chosen.event_time_us,
+        prices=chosen.price,
+        notional_usd=chosen.notional_usd,
+        is_buy=chosen.is_buy,
+        seen_count=len(trades),
+    )
+
+
+def depth_now(books: list[BookView], axis: Float64) -> DepthProfile | None:
+    """Resting notional by price at this moment, all chosen exchanges added up; None without a book in step."""
+    if not books:
+        return None
+    sums = {"bids": np.zeros(len(axis) - 1), "asks": np.zeros(len(axis) - 1)}
+    for view in books:
+        for name in sums:
+            prices, usd = _prices_and_usd(view, name)
+            sums[name] += notional_by_bin(prices, usd, axis)
+    return DepthProfile(price_edges=axis, bid_usd=sums["bids"], ask_usd=sums["asks"])
+
+
+def _live_books(context: ViewContext, selection: Selection) -> list[BookView]:
+    snapshots = (context.live.snapshot(exchange, selection.instrument) for exchange in selection.exchanges)
+    return [snapshot.book for snapshot in snapshots if snapshot is not None and snapshot.book is not None]
+
+
+def _prices_and_usd(view: BookView, name: str) -> tuple[Float64, Float64]:
+    levels = view.bids if name == "bids" else view.asks
+    prices = levels.ticks * view.price_tick
+    return prices, prices * levels.sizes_base
+
+
+def _now(view: BookView) -> BookNow:
+    bid_prices, bid_usd = _prices_and_usd(view, "bids")
+    ask_prices, ask_usd = _prices_and_usd(view, "asks")
+    return BookNow(
+        exchange=view.exchange,
+        best_bid=view.best_bid,
+        best_ask=view.best_ask,
+        mid=view.mid,
+        spread_bps=spread_bps(view.best_bid, view.best_ask),
+        bands=tuple(band_depth(bid_prices, bid_usd, ask_prices, ask_usd, mid=view.mid, band_bps=band) for band in BANDS_BPS),
+        event_time_us=view.event_time_us,
+    )
