@@ -1,0 +1,89 @@
+"""The tiles of a selection on its time columns: what was observed, the mids, and the resting notional on a price axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from services.domain.events import Float64, Int64
+from services.domain.stored import BookTile
+from services.domain.tile_codec import PriceLattice, best_of_each_start, common_lattice
+from services.domain.tile_grid import TileGrid
+from services.views.context import ViewContext
+from services.views.selection import Selection
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BookColumns:
+    """Tiles by exchange (in the selection's order), with what follows from them without unpacking any.
+
+    observed (E, T) bool: whether the exchange's book was seen in the column; mids (E, T), NaN where it was not.
+    `bin_prices` are the widths in quote currency that the price axis must be a multiple of; empty without tiles.
+    """
+
+    exchanges: tuple[str, ...]
+    tiles: tuple[tuple[BookTile, ...], ...]
+    lattice: PriceLattice | None
+    observed: npt.NDArray[np.bool_]
+    mids: Float64
+
+    @property
+    def bin_prices(self) -> tuple[float, ...]:
+        return () if self.lattice is None else (float(self.lattice.width),)
+
+
+def book_columns(context: ViewContext, selection: Selection, now_us: int) -> BookColumns:
+    """Fetch the tiles of every chosen exchange and lay out what was observed when."""
+    window = selection.time_window(now_us)
+    edges_us = selection.time_edges_us(now_us)
+    n_columns = len(edges_us) - 1
+    tiles = tuple(
+        tuple(best_of_each_start(context.history.tiles(window, name, selection.instrument, now_us, step_s=selection.tile_step_s)))
+        for name in selection.exchanges
+    )
+    every = [tile for rows in tiles for tile in rows]
+    lattice = common_lattice(every) if every else None
+    observed = np.zeros((len(tiles), n_columns), np.bool_)
+    mids = np.full((len(tiles), n_columns), np.nan)
+    for row, exchange_tiles in enumerate(tiles):
+        if lattice is not None and exchange_tiles:
+            grid = _grid(lattice, edges_us, first_bin=0, n_bins=0, n_per_bin=1)
+            for tile in exchange_tiles:
+                grid.add(tile)
+            observed[row], mids[row] = grid.valid, grid.mean_mids()
+    return BookColumns(selection.exchanges, tiles, lattice, observed, mids)
+
+
+def book_grid(columns: BookColumns, edges_us: Int64, axis: Float64) -> Float64:
+    """Resting USD (P, T) on the axis, bids and asks and exchanges added up; each exchange averaged over what was observed of it.
+
+    `axis` must be a grid of whole lattice bins, as price_axis.price_edges makes it from `bin_prices`.
+    """
+    total = np.zeros((len(axis) - 1, len(edges_us) - 1))
+    if columns.lattice is None:
+        return total
+    width = float(columns.lattice.width)
+    n_per_bin = round(float(axis[1] - axis[0]) / width)
+    first_bin = round(float(axis[0]) / width)
+    for tiles in columns.tiles:
+        grid = _grid(columns.lattice, edges_us, first_bin=first_bin, n_bins=len(axis) - 1, n_per_bin=n_per_bin)
+        for tile in tiles:
+            grid.add(tile)
+        bids, asks = grid.mean_usd()
+        total += bids.T
+        total += asks.T
+    return total
+
+
+def _grid(lattice: PriceLattice, edges_us: Int64, *, first_bin: int, n_bins: int, n_per_bin: int) -> TileGrid:
+    return TileGrid(
+        lattice,
+        start_us=int(edges_us[0]),
+        step_us=int(edges_us[1] - edges_us[0]),
+        n_columns=len(edges_us) - 1,
+        first_bin=first_bin,
+        n_bins=n_bins,
+        n_per_bin=n_per_bin,
+    )
