@@ -69,7 +69,7 @@ def template(theme: ThemeName) -> Json:
     }
     return {
         "layout": {
-            "paper_bgcolor": "rgba(0,0,0,0)",
+            "paper_bgcolor": colours.background,
             "plot_bgcolor": colours.plot,
             "font": {"size": FONT_PX, "color": colours.text},
             "margin": {"l": 8, "r": 64, "t": 30, "b": 26},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -241,13 +242,21 @@ def depth_profile(view: View, profile: DepthProfile, *, axes: tuple[str, str]) -
     ]
 
 
+def _round_below(usd: float) -> float:
+    """The largest 1, 2 or 5 times a power of ten that is not above `usd` (> 0)."""
+    power = 10.0 ** math.floor(math.log10(usd))
+    return max(m * power for m in (1.0, 2.0, 5.0) if m * power <= usd * (1 + 1e-12))
+
+
 def profile_axis(*, domain: list[float], anchor: str, highest_usd: float) -> Json:
-    """The USD axis of a profile: from zero, two short labels, never zoomed by a drag over the heatmap."""
+    """The USD axis of a profile: from zero, one round label (a zero would meet the last time), not zoomed by a drag."""
+    ticks_usd = [_round_below(highest_usd)] if highest_usd > 0 else []
     return {
         "domain": domain,
         "anchor": anchor,
         "range": [0.0, highest_usd * 1.06 if highest_usd > 0 else 1.0],
-        "tickformat": ".2~s",
-        "nticks": 3,
+        "tickmode": "array",
+        "tickvals": ticks_usd,
+        "ticktext": [usd_tick(usd) for usd in ticks_usd],
         "fixedrange": True,
     }

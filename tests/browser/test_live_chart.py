@@ -72,9 +72,10 @@ class Visit:
 def visit(chromium: Browser, serve: Callable[[Path], str]) -> Iterator[Callable[..., Visit]]:
     contexts = []
 
-    def open_page(app: str, query: str = "", timezone: str = "Asia/Tokyo") -> Visit:
+    def open_page(app: str, query: str = "", timezone: str = "Asia/Tokyo", phone: bool = False) -> Visit:
         url = serve(APPS / app) + "/" + query
-        context = chromium.new_context(viewport={"width": 1280, "height": 800}, timezone_id=timezone)
+        size = {"width": 390, "height": 400} if phone else {"width": 1280, "height": 800}
+        context = chromium.new_context(viewport=size, timezone_id=timezone, is_mobile=phone, has_touch=phone)
         contexts.append(context)
         return Visit(context.new_page(), url)
 
@@ -148,6 +149,26 @@ def test_the_chart_follows_the_width_of_its_container(visit: Callable[..., Visit
             timeout=10_000,
         )
     assert seen.page.evaluate("() => document.querySelector('.uh-chart').clientHeight") == 520
+
+
+def test_a_finger_scrolls_the_page_even_on_the_price_axis_and_a_tap_reads_a_cell(visit: Callable[..., Visit]) -> None:
+    seen = visit("live_chart_app.py", "?step=0", phone=True)
+    page = seen.page
+    top = page.locator(".uh-chart").bounding_box()["y"]  # type: ignore[index]
+    before = page.evaluate(RANGES)
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": 365, "y": 330}]})
+    for y in range(320, 200, -10):
+        devtools.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": 365, "y": y}]})
+        page.wait_for_timeout(16)
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_function(
+        "top => document.querySelector('.uh-chart').getBoundingClientRect().top < top - 60", arg=top, timeout=5_000
+    )
+    page.wait_for_timeout(800)  # a tap on a page that still glides only stops it
+    page.touchscreen.tap(*seen.heat_point(220.5 / 480, 0.5))
+    expect(page.locator(".uh-chart-tip")).to_contain_text("resting")
+    assert page.evaluate(RANGES) == before
 
 
 def test_plain_streamlit_run_serves_plotly_without_the_apps_route(visit: Callable[..., Visit]) -> None:

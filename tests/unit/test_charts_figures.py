@@ -24,6 +24,7 @@ from services.charts.inputs import (
 from services.charts.liquidation_heatmap import liquidation_heatmap
 from services.charts.overview import overview
 from services.charts.sparkline import lag_history, sparkline
+from services.charts.traces import profile_axis
 from services.charts.wire import pack
 
 ROWS, COLUMNS, START_US = 40, 60, 1_780_000_000_000_000
@@ -201,3 +202,10 @@ def test_what_the_circles_are_is_said() -> None:
     assert trades_words(bubbles(5, 5)) == "5 trades"
     assert trades_words(bubbles(0, 0)) == "no trades"
     assert trades_words(bubbles(0, 7)) == "0 of 7 trades shown"
+
+
+@pytest.mark.parametrize(("highest_usd", "label"), [(70_000.0, "50k"), (1e6, "1M"), (2.4e5, "200k"), (0.0, None)])
+def test_a_profile_axis_has_one_round_label_clear_of_the_time_axis(highest_usd: float, label: str | None) -> None:
+    axis = profile_axis(domain=[0.9, 1.0], anchor="y", highest_usd=highest_usd)
+    assert axis["ticktext"] == ([label] if label else [])
+    assert all(0.3 * axis["range"][1] < value <= axis["range"][1] for value in axis["tickvals"])
