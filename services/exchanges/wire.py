@@ -65,6 +65,11 @@ def us_from_ms(time_ms: int) -> int:
     raise DecodeError(f"time was {str(time_ms)[:40]}, which is not between 2017 and 2100 in milliseconds", reason="bad_time")
 
 
+def decimal_of(value: Text) -> Decimal:
+    """The exact decimal of a text or a number; anything else raises InvalidOperation (see MALFORMED)."""
+    return Decimal(value if isinstance(value, str) else str(value))
+
+
 def exact_notional(price: Decimal, size_base: Decimal) -> Decimal:
     """price × size_base, exactly. Raises DecodeError unless both are finite and within 1e-18 … 1e18."""
     if not (SMALLEST < price < LARGEST and SMALLEST < size_base < LARGEST):  # NaN raises InvalidOperation, see MALFORMED
