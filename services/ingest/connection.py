@@ -61,6 +61,7 @@ class Connection:
         errors: ErrorCounts,
         stats: ConnectionStats,
         timings: LinkTimings,
+        is_only: Callable[[], bool] = lambda: True,
         is_successor: bool = False,
     ) -> None:
         self._make_adapter = make_adapter
@@ -73,6 +74,7 @@ class Connection:
         self._gate = gate
         self._errors = errors
         self._timings = timings
+        self._is_only = is_only
         self._is_successor = is_successor
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -109,6 +111,13 @@ class Connection:
         """Drop the socket and connect again (a stale channel, an announced maintenance)."""
         self._end = _End(sentence, reason)
         self._link.interrupt()
+
+    def take_over(self) -> Session | None:
+        """A successor becomes the connection: its present session, or None when it has none at this moment."""
+        with self._lock:
+            if self.session is not None:
+                self._is_successor = False
+            return self.session
 
     @property
     def wanted(self) -> tuple[Subscription, ...]:
@@ -178,15 +187,17 @@ class Connection:
         self._link = link = Link()
         link.open(self.url, connect_timeout_s=self._timings.connect_timeout_s, poll_s=self._timings.poll_s)
         now_us, now = self._clock.now_us(), time.monotonic()
-        session = Session(
-            exchange=self.stats.exchange,
-            name=self.stats.name,
-            adapter=self._make_adapter(),
-            opened_time_us=now_us,
-            is_successor=self._is_successor,
-            resubscribe=self.resubscribe,
-        )
         with self._lock:
+            session = Session(
+                exchange=self.stats.exchange,
+                name=self.stats.name,
+                adapter=self._make_adapter(),
+                opened_time_us=now_us,
+                stats=self.stats,
+                is_only=self._is_only,
+                is_successor=self._is_successor,
+                resubscribe=self.resubscribe,
+            )
             self._upkeep = Upkeep(
                 link,
                 heartbeat=self._describer.heartbeat,

@@ -55,13 +55,9 @@ class Link(websocket.WebSocket):
 
     def open(self, url: str, *, connect_timeout_s: float, poll_s: float) -> None:
         """Connect within about twice `connect_timeout_s` (TCP, then TLS); raises WebSocketException or OSError."""
-        self.connect(
-            url,
-            timeout=connect_timeout_s,
-            suppress_origin=True,
-            header=[f"User-Agent: unified-heatmap/{VERSION}"],
-            redirect_limit=0,
-        )
+        agent = f"User-Agent: unified-heatmap/{VERSION}"
+        options = {"timeout": connect_timeout_s, "suppress_origin": True, "header": [agent], "redirect_limit": 0}
+        self.connect(url, **options)  # type: ignore[no-untyped-call]
         self.settimeout(poll_s)
 
     def receive(self) -> tuple[int, bytes] | None:

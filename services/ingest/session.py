@@ -10,6 +10,7 @@ from typing import NamedTuple
 from services.domain.events import EventKind
 from services.domain.instruments import Instrument
 from services.exchanges.adapter import ExchangeAdapter, Subscription
+from services.ingest.connection_stats import ConnectionStats
 
 _numbers = itertools.count(1)
 
@@ -24,15 +25,22 @@ class Session:
 
     `n_queued_*` are written under the inbox's lock, `wanted` by the connection; the rest by the decoding thread only. A frame
     counts as data when it decoded to at least one event: acks and heartbeats do not, nor do error frames.
-    `resubscribe` asks the connection to unsubscribe and subscribe again, which is how a book in the stream is restarted.
+    `is_only`: the only connection of its group, so that what it misses is missing for the whole exchange. `is_successor`: opened to
+    take over from another, and not yet done so; `is_retired`: taken over from. `resubscribe` asks the connection to unsubscribe and
+    subscribe again, which is how a book in the stream is restarted.
     """
 
     exchange: str
     name: str
     adapter: ExchangeAdapter
     opened_time_us: int
+    stats: ConnectionStats
     wanted: tuple[Subscription, ...] = ()
+    is_only: Callable[[], bool] = lambda: True
     is_successor: bool = False
+    is_retired: bool = False
+    is_closed: bool = False
+    wants_reconnect: bool = False
     resubscribe: Callable[[Sequence[Subscription]], None] = _no_resubscription
     number: int = field(default_factory=lambda: next(_numbers))
     n_queued_frames: int = 0
@@ -40,6 +48,7 @@ class Session:
     n_data_frames: int = 0
     last_data_time_us: int | None = None
     kind_data_time_us: dict[EventKind, int] = field(default_factory=dict)
+    kind_opened_monotonic: dict[EventKind, float] = field(default_factory=dict)
     kind_data_monotonic: dict[EventKind, float] = field(default_factory=dict)
 
     @property
