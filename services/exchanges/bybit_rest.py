@@ -72,12 +72,12 @@ class _Listing(msgspec.Struct, rename="camel"):
 
 
 class _Listings(msgspec.Struct, rename="camel"):
-    list: list[_Listing]
+    rows: list[_Listing] = msgspec.field(name="list")
     next_page_cursor: str = ""
 
 
 class _Tickers(msgspec.Struct):
-    list: list[TickerRow]
+    rows: list[TickerRow] = msgspec.field(name="list")
 
 
 class _Answer(msgspec.Struct, Generic[T], rename="camel"):
@@ -131,7 +131,7 @@ class BybitRest:
     def _metrics(self, answer: _Answer[_Tickers], received_time_us: int) -> tuple[MarketMetrics, ...]:
         listed = {each.symbol: each for each in self._catalog.all(EXCHANGE)}
         time_us = received_time_us if answer.time is None else wire.us_from_ms(answer.time)
-        rows = [(row, listed[row.symbol]) for row in answer.result.list if row.symbol in listed]
+        rows = [(row, listed[row.symbol]) for row in answer.result.rows if row.symbol in listed]
         return tuple(new_metrics(row, instrument, time_us, received_time_us) for row, instrument in rows)
 
     def time_request(self) -> RestRequest:
@@ -220,7 +220,7 @@ def _page(page: _Listings, as_of_us: int) -> InstrumentPage:
     """Linear perpetuals of one page; what is refused is counted by reason, and one odd row does not cost the rest."""
     instruments: list[Instrument] = []
     refused: Counter[str] = Counter()
-    for listing in page.list:
+    for listing in page.rows:
         name = wire.listed_name(listing.base_coin, listing.quote_coin)
         if listing.contract_type != "LinearPerpetual":
             refused[f"contract type {listing.contract_type or 'not given'}"] += 1
@@ -234,7 +234,7 @@ def _page(page: _Listings, as_of_us: int) -> InstrumentPage:
             except (DecodeError, *wire.MALFORMED):
                 refused["malformed"] += 1
     cursor = quote(page.next_page_cursor, safe="%")  # the cursor comes percent-encoded already
-    following = RestRequest(path=f"{_INSTRUMENTS_PATH}&cursor={cursor}") if cursor and page.list else None
+    following = RestRequest(path=f"{_INSTRUMENTS_PATH}&cursor={cursor}") if cursor and page.rows else None
     return InstrumentPage(instruments=tuple(instruments), next_request=following, refused=dict(refused))
 
 
