@@ -145,10 +145,16 @@ function placeTip(state, event, lines) {
   tip.style.transform = `translate(${Math.max(0, left)}px, ${Math.min(y + 12, box.height - tip.offsetHeight)}px)`
 }
 
+function leave(state) {
+  state.hovering = undefined
+  state.tip.hidden = true
+}
+
 function onHover(state, event) {
   const point = event.points.find((p) => p.fullData.type === "heatmap")
-  if (!point || event.points.length > 1) return void (state.tip.hidden = true)
+  if (!point || event.points.length > 1) return leave(state)
   const [row, column] = point.pointNumber
+  state.hovering = { event: event.event, subplot: point.xaxis._id + point.yaxis._id }
   placeTip(state, event.event, cellLines(state, state.gd.data[point.curveNumber], row, column))
 }
 
@@ -210,6 +216,8 @@ async function draw(state) {
     const { data, layout } = drawable(state)
     await state.plotly.react(state.gd, data, layout, { ...CONFIG, displayModeBar: state.coarse ? false : "hover" })
     if (!state.listening) listen(state)
+    // Under a resting pointer the cell has changed: ask again.
+    if (state.hovering) state.plotly.Fx.hover(state.gd, state.hovering.event, state.hovering.subplot)
     state.root.dataset.revision = state.message.revision
   } finally {
     state.drawing = false
@@ -235,7 +243,7 @@ function listen(state) {
     draw(state)
   })
   state.gd.on("plotly_hover", (event) => onHover(state, event))
-  state.gd.on("plotly_unhover", () => (state.tip.hidden = true))
+  state.gd.on("plotly_unhover", () => leave(state))
 }
 
 // ---- life ----------------------------------------------------------------------------------------------------------------

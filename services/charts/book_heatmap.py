@@ -6,6 +6,7 @@ from services.charts.inputs import Bubbles, DepthProfile, HeatMatrix, PriceLine,
 from services.charts.theme import (
     Json,
     base_layout,
+    footnote,
     note,
     palette_of,
     price_axis,
@@ -69,8 +70,7 @@ def book_heatmap(
     layout["xaxis"] = time_axis(view, domain=heat)
     layout["yaxis"] = price_axis(view, anchor="x2" if depth else "x")
     heading = "<b>Resting liquidity</b>"
-    detail = f"  <span style='color:{colours.muted}'>{trades_words(trades)}</span>" if trades is not None else ""
-    layout["annotations"] += [note(heading + detail, x=0.0, colour=colours.text), zone_note(view)]
+    layout["annotations"] += [note(heading, x=0.0, colour=colours.text), zone_note(view)]
     compact = layout["meta"]["compact"]
     compact["layout"] = {"margin.r": 58, "xaxis.nticks": 5, "annotations.0.text": "<b>Liquidity</b>"}
     compact["data"] = {"0": {"colorbar.len": 0.38}}
@@ -81,6 +81,7 @@ def book_heatmap(
             layout["annotations"].append(price_tag(view, last))
     if trades is not None:
         data += bubbles_traces(view, trades, axes=("x", "y"))
+        layout["annotations"].append(footnote(view, trades_words(trades)))
         compact["data"] |= smaller_bubbles(data)
     if depth is not None:
         data += depth_profile(view, depth, axes=("x2", "y"))

@@ -6,6 +6,7 @@ from services.charts.inputs import HeatMatrix, LiquidationProfile, PriceLine, Vi
 from services.charts.theme import (
     Json,
     base_layout,
+    footnote,
     note,
     palette_of,
     price_axis,
@@ -33,7 +34,7 @@ def liquidation_heatmap(
     long, short  liquidated USD by the side of the closed position, one grid and one scale
     line         mark or mid price; NaN breaks it
     profile      drawn at the right on the shared price axis; the panel is left out when None
-    coverage     what the feeds are ("sampled: Binance, OKX"), stated above the panel
+    coverage     what the feeds are ("sampled: Binance, OKX"), stated in the corner of the panel
     returns      plotly figure as a mapping; the heatmap trace names its matrices in `meta`
     """
     colours = palette_of(view.theme)
@@ -52,14 +53,11 @@ def liquidation_heatmap(
     layout["yaxis"] = price_axis(view, anchor="x2" if profile else "x")
     heading = f"<b>Liquidations</b>  <span style='color:{colours.sell}'>long</span> "
     heading += f"<span style='color:{colours.buy}'>short</span>"
-    layout["annotations"] += [
-        note(
-            heading + (f"  <span style='color:{colours.muted}'>{coverage}</span>" if coverage else ""), x=0.0, colour=colours.text
-        ),
-        zone_note(view),
-    ]
+    layout["annotations"] += [note(heading, x=0.0, colour=colours.text), zone_note(view)]
+    if coverage:
+        layout["annotations"].append(footnote(view, coverage))
     compact = layout["meta"]["compact"]
-    compact["layout"] = {"margin.r": 58, "xaxis.nticks": 5, "annotations.0.text": heading}
+    compact["layout"] = {"margin.r": 58, "xaxis.nticks": 5}
     compact["data"] = {"0": {"colorbar.len": 0.38}}
     if line is not None:
         data += price_line(view, line, axes=("x", "y"))
@@ -72,6 +70,6 @@ def liquidation_heatmap(
         layout["xaxis2"] = profile_axis(domain=[0.876, 1.0], anchor="y", highest_usd=highest_usd)
         layout["annotations"].append(note(profile.unit, x=0.876, colour=colours.muted, small=True))
         compact["layout"] |= {"xaxis.domain": [0.0, 0.80], "xaxis2.domain": [0.815, 1.0]}
-        compact["data"]["0"]["colorbar.x"] = 0.72
+        compact["data"]["0"]["colorbar.x"] = 0.92
         compact["layout"] |= {f"annotations.{len(layout['annotations']) - 1}.text": ""}
     return {"data": data, "layout": layout}

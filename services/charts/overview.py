@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from services.charts.book_heatmap import BOOK, trades_words
 from services.charts.inputs import Bubbles, DepthProfile, HeatMatrix, PriceLine, View
 from services.charts.liquidation_heatmap import LONG, SHORT
 from services.charts.theme import (
     Json,
     base_layout,
+    footnote,
     note,
     palette_of,
     price_axis,
@@ -25,7 +27,6 @@ from services.charts.traces import (
     signed_heatmap,
 )
 
-BOOK = "book"
 _LEFT = [0.0, 0.445]
 _RIGHT = [0.457, 0.895]
 _DEPTH = [0.903, 1.0]
@@ -63,6 +64,8 @@ def _compact(depth: DepthProfile | None) -> Json:
         "annotations.1.text": "<b>Liquidity</b>",
         "annotations.1.x": 0.0,
         "annotations.1.y": _BOTTOM[1],
+        "annotations.3.y": _TOP[0],
+        "annotations.4.x": 0.0,
     }
     if depth is not None:
         layout["xaxis3.domain"] = [0.815, 1.0]
@@ -82,11 +85,13 @@ def overview(
     line: PriceLine | None = None,
     trades: Bubbles | None = None,
     depth: DepthProfile | None = None,
+    coverage: str = "",
 ) -> Json:
     """The figure for `live_chart(figure, {"long": long, "short": short, "book": book}, …)`.
 
     Left: realised liquidations. Right: resting liquidity with trades, and the depth of now. Zooming either panel in
-    time or price zooms both. On a container narrower than 640 px the panels are stacked.
+    time or price zooms both. coverage says what the liquidation feeds are, in the corner of their panel. On a
+    container narrower than 640 px the panels are stacked.
     """
     colours = palette_of(view.theme)
     layout = base_layout(
@@ -107,6 +112,8 @@ def overview(
         note(f"<b>Liquidations</b>  {sides}", x=0.0, colour=colours.text),
         note("<b>Resting liquidity</b>", x=_RIGHT[0], colour=colours.text),
         zone_note(view),
+        footnote(view, coverage),
+        footnote(view, trades_words(trades) if trades is not None else "", x=_RIGHT[0]),
     ]
     layout["meta"]["compact"] = _compact(depth)
     if line is not None:

@@ -166,6 +166,25 @@ def note(text: str, *, x: float, y: float = 1.0, colour: str, anchor: str = "lef
     }
 
 
+def footnote(view: View, text: str, *, x: float = 0.0) -> Json:
+    """A small line in the lower left corner of the panel that begins at `x`, legible on any heat."""
+    colours = palette_of(view.theme)
+    return {
+        "text": text,
+        "x": x,
+        "y": 0.0,
+        "xref": "paper",
+        "yref": "paper",
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "showarrow": False,
+        "bgcolor": colours.background,
+        "opacity": 0.85,
+        "borderpad": 3,
+        "font": {"size": SMALL_PX, "color": colours.muted},
+    }
+
+
 def zone_note(view: View) -> Json:
     """The name of the time zone, at the right end of the time axis, where the labels of the price axis leave room."""
     return {

@@ -131,6 +131,18 @@ def test_hover_tells_the_amount_the_zero_and_the_hole_apart(visit: Callable[...,
     assert "60,38" in tip.inner_text()
 
 
+def test_the_reading_under_a_resting_pointer_follows_the_data(visit: Callable[..., Visit]) -> None:
+    seen = visit("live_chart_app.py")
+    tip = seen.page.locator(".uh-chart-tip")
+    seen.page.mouse.move(*seen.heat_point(0.2, 0.8))
+    seen.page.mouse.move(*seen.heat_point(0.21, 0.8))
+    expect(tip).to_contain_text("resting")
+    before = tip.inner_text()
+    seen.wait_for_revisions(2)
+    expect(tip).not_to_have_text(before)
+    expect(tip).to_contain_text("resting")
+
+
 def test_times_are_the_visitors_own_and_the_zone_is_named(visit: Callable[..., Visit]) -> None:
     seen = visit("live_chart_app.py", "?step=0", timezone="Asia/Tokyo")
     assert seen.page.evaluate(RANGES)[0][0].startswith("2026-05-29 05:26")  # 2026-05-28 20:26:40 UTC
