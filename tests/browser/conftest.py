@@ -32,9 +32,13 @@ def chromium_path() -> str | None:
     return shutil.which(os.environ.get("CHROMIUM", "/usr/bin/chromium")) or shutil.which("chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A headless browser for the session; without one the tests skip, or fail if REQUIRE_BROWSER=1."""
+    """A headless browser for a module; without one the tests skip, or fail if REQUIRE_BROWSER=1.
+
+    Not for the session: Playwright keeps an event loop running in this thread, in which later tests could not
+    call `asyncio.run`.
+    """
     path = chromium_path()
     if path is None:
         reason = "Chromium was not found: install Debian's chromium or set CHROMIUM to its path"
