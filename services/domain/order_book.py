@@ -112,7 +112,8 @@ class BookSide:
 class OrderBook:
     """The book of one instrument on one exchange. Ticks are integers (price = tick × instrument.tick), sizes base units.
 
-    `event_time_us` and `received_time_us` are those of the last update applied (0 while empty). Not thread-safe.
+    `event_time_us` and `received_time_us` are those of the last update applied, `since_time_us` is the event time of the snapshot
+    it stands on (all 0 while empty). Not thread-safe.
     """
 
     def __init__(self, instrument: Instrument) -> None:
@@ -122,6 +123,7 @@ class OrderBook:
         self.ask_side = BookSide(+1)
         self.event_time_us = 0
         self.received_time_us = 0
+        self.since_time_us = 0
 
     def apply(self, update: BookUpdate) -> None:
         """Apply a change, or replace everything when it is a snapshot.
@@ -137,6 +139,7 @@ class OrderBook:
             raise DecodeError(f"{update.exchange} {update.instrument}: a book size was not finite", reason="bad_size")
         if update.is_snapshot:
             self.clear()
+            self.since_time_us = update.event_time_us
         self.bid_side.merge(update.bids.ticks.tolist(), bid_sizes)
         self.ask_side.merge(update.asks.ticks.tolist(), ask_sizes)
         self.event_time_us = update.event_time_us
@@ -148,6 +151,7 @@ class OrderBook:
         self.ask_side.clear()
         self.event_time_us = 0
         self.received_time_us = 0
+        self.since_time_us = 0
 
     @property
     def best_bid_ticks(self) -> int | None:

@@ -127,9 +127,12 @@ def test_a_size_that_no_book_may_hold_is_refused_and_changes_nothing(bad: float)
 def test_times_are_those_of_the_last_update_and_clear_forgets_them() -> None:
     book = OrderBook(INSTRUMENT)
     book.apply(book_update([(10, 1.0)], [], at_us=7))
-    assert (book.event_time_us, book.received_time_us) == (7, 12)
+    book.apply(book_update([(10, 1.0)], [], is_snapshot=True, at_us=8))
+    book.apply(book_update([(11, 1.0)], [], at_us=9))
+    assert (book.event_time_us, book.received_time_us, book.since_time_us) == (9, 14, 8)
     book.clear()
-    assert (book.event_time_us, book.received_time_us, book.n_levels, book.best_bid_ticks) == (0, 0, 0, None)
+    assert (book.event_time_us, book.received_time_us, book.since_time_us) == (0, 0, 0)
+    assert (book.n_levels, book.best_bid_ticks) == (0, None)
 
 
 def test_a_flood_of_levels_keeps_the_nearest_and_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
