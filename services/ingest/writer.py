@@ -65,6 +65,7 @@ class Writer:
         self._batch_wait_s = batch_wait_s
         self._changed = threading.Condition()
         self._stopping = threading.Event()
+        self._is_abandoned = False
         self._in_flight: list[StoredEvent] = []
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._state: StoreState = "starting"
@@ -108,7 +109,8 @@ class Writer:
         self._spool.close()
 
     def _rescue(self) -> None:
-        """Spool what a thread stuck in the store holds; twice is harmless because appending is idempotent."""
+        """Spool what a thread stuck in the store holds (twice is harmless: appending is idempotent); it ends when it wakes."""
+        self._is_abandoned = True
         with self._changed:
             rows = [*self._in_flight, *self._queue]
             self._queue.clear()
@@ -118,7 +120,10 @@ class Writer:
                 log.error("%d rows were lost at the stop: neither the store nor the spool took them", len(batch))
 
     def _run(self) -> None:
-        while True:
+        has_tried_last = False
+        while not self._is_abandoned:
+            if self._stopping.is_set() and not has_tried_last:
+                has_tried_last, self._next_try = True, 0.0  # a store that came back meanwhile is not kept waiting
             batch = self._take()
             if batch:
                 self._deliver(batch)
@@ -142,7 +147,7 @@ class Writer:
 
     def _deliver(self, batch: list[StoredEvent]) -> None:
         """Hold the batch until the store or the spool has it; at the stop, give it up only when neither takes it."""
-        while True:
+        while not self._is_abandoned:
             if self._spool.is_empty and self._is_due() and self._to_store(batch):
                 break
             if self._to_spool(batch):
@@ -173,7 +178,7 @@ class Writer:
         self._n_batches += 1
         now_us = self._clock.now_us()
         for event in batch[:: max(1, len(batch) // 64)]:
-            if isinstance(event, Liquidation | Trade | MarketMetrics):
+            if isinstance(event, Liquidation | Trade):  # metrics rows wait for their interval on purpose
                 self._lags.add((now_us - event.received_time_us) / 1_000)
         return True
 
@@ -212,7 +217,7 @@ class Writer:
         if self._spool.is_empty or not self._is_due():
             return
         while (batch := self._spool.peek()) is not None:
-            if not self._to_store(batch):
+            if not self._to_store(batch) or self._is_abandoned:
                 return
             self._spool.pop()
             self._n_drained += len(batch)
