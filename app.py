@@ -12,41 +12,25 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 import anyio.to_thread
 import streamlit as st
 
-from config import ROOT, Settings, load_settings
-from db.connect import open_store as open_postgres
-from db.memory import MemoryStore
+from config import ROOT, load_settings
 from services import runtime as runtimes
 from services.api.routes import ROUTES
+from services.commands.opening import open_store
 from services.domain.errors import ConfigError, DashboardError
-from services.ports import EventStore
 from services.runtime import Runtime
 
 EXIT_CONFIG = 2
-POOL_SIZE = 12
-
-
-def open_store(settings: Settings) -> EventStore:
-    """The store that the settings ask for. Each source has its own, so that simulated data never meet real ones."""
-    if settings.store == "memory":
-        return MemoryStore(retention_days=settings.retention_days)
-    return open_postgres(
-        database_url=settings.database_url,
-        data_dir=settings.data_dir,
-        source=settings.source,
-        retention_days=settings.retention_days,
-        book_retention_days=settings.book_retention_days,
-        pool_size=POOL_SIZE,
-    )
 
 
 @asynccontextmanager
 async def lifespan(_app: object) -> AsyncIterator[None]:
     """Start what main() opened; under `streamlit run app.py` open it here."""
-    runtime = _opened or await anyio.to_thread.run_sync(_open_or_exit)
+    runtime = _opened if _opened is not None else await anyio.to_thread.run_sync(_open_or_exit)
     runtimes.install(runtime)
     await anyio.to_thread.run_sync(runtime.start)
     try:
@@ -67,10 +51,9 @@ def _open_or_exit() -> Runtime:
         return Runtime.open(settings, open_store)
     except DashboardError as error:
         _say_and_exit(error)
-        raise
 
 
-def _say_and_exit(error: DashboardError) -> None:
+def _say_and_exit(error: DashboardError) -> NoReturn:
     sys.stderr.write(f"unified-heatmap: {error.ui_message}\n")
     sys.exit(EXIT_CONFIG)
 

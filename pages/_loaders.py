@@ -159,6 +159,7 @@ def draw_overview(view: OverviewView, colours: ThemeName) -> Drawn[OverviewView]
         line=right.line,
         trades=right.trades,
         depth=right.depth,
+        coverage=coverage_text(view.liquidations.selection.exchanges),
     )
     return Drawn(view, figure, {"long": left.long, "short": left.short, "book": right.book})
 

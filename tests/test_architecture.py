@@ -30,8 +30,8 @@ LAYERS: dict[str, set[str]] = {
         "config", "services.clock", "services.domain", "services.exchanges", "services.ingest", "services.live", "services.ports",
         "services.simulator.process",
     },
-    "services.commands": {
-        "config", "services.clock", "services.domain", "services.exchanges", "services.ingest", "services.live", "services.ports",
+    "services.commands": {  # launchers, like app.py: what they open, they hand on
+        "config", "db", "services.clock", "services.domain", "services.exchanges", "services.ingest", "services.live", "services.ports",
         "services.simulator.process", "services.version", "services.runtime",
     },
     "services.cli": {"services.commands", "services.domain", "services.version"},

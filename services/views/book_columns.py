@@ -52,7 +52,8 @@ def book_columns(context: ViewContext, selection: Selection, now_us: int) -> Boo
             grid = _grid(lattice, edges_us, first_bin=0, n_bins=0, n_per_bin=1)
             for tile in exchange_tiles:
                 grid.add(tile)
-            observed[row], mids[row] = grid.valid, grid.mean_mids()
+            means = grid.means()
+            observed[row], mids[row] = means.valid, means.mid
     return BookColumns(selection.exchanges, tiles, lattice, observed, mids)
 
 
@@ -71,9 +72,9 @@ def book_grid(columns: BookColumns, edges_us: Int64, axis: Float64) -> Float64:
         grid = _grid(columns.lattice, edges_us, first_bin=first_bin, n_bins=len(axis) - 1, n_per_bin=n_per_bin)
         for tile in tiles:
             grid.add(tile)
-        bids, asks = grid.mean_usd()
-        total += bids.T
-        total += asks.T
+        means = grid.means()
+        total += means.bid_usd.T
+        total += means.ask_usd.T
     return total
 
 

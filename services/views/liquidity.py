@@ -9,7 +9,7 @@ import numpy as np
 
 from services.analytics.depth import BandDepth, band_depth, notional_by_bin, spread_bps
 from services.charts.inputs import Bubbles, DepthProfile, HeatMatrix, PriceLine, View
-from services.domain.columns import TradeColumns
+from services.domain.columns import Bool1D, TradeColumns
 from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.events import Float64, Int64
 from services.domain.windows import TimeWindow
@@ -109,7 +109,7 @@ def mid_line(columns: BookColumns, edges_us: Int64) -> PriceLine:
 def book_matrix(columns: BookColumns, edges_us: Int64, axis: Float64) -> HeatMatrix:
     """Resting notional of all chosen exchanges; a hole where none was seen."""
     usd = book_grid(columns, edges_us, axis)
-    hole = ~columns.observed.any(axis=0)
+    hole: Bool1D = np.logical_not(columns.observed.any(axis=0))
     return HeatMatrix.from_usd(usd, time_edges_us=edges_us, price_edges=axis, usd_min=USD_MIN, usd_max=USD_MAX, missing=hole)
 
 
@@ -146,7 +146,7 @@ def _live_books(context: ViewContext, selection: Selection) -> list[BookView]:
 
 def _prices_and_usd(view: BookView, name: str) -> tuple[Float64, Float64]:
     levels = view.bids if name == "bids" else view.asks
-    prices = levels.ticks * view.price_tick
+    prices: Float64 = levels.ticks.astype(np.float64) * view.price_tick
     return prices, prices * levels.sizes_base
 
 

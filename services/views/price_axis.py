@@ -27,7 +27,7 @@ def nice_multiple(at_least: float) -> int:
     """The smallest of 1, 2, 5, 10, 20, 50, … that is not below `at_least`."""
     if at_least <= 1:
         return 1
-    power = 10 ** math.floor(math.log10(at_least))
+    power: int = 10 ** math.floor(math.log10(at_least))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= at_least * (1 - 1e-9))
 
 
@@ -40,7 +40,7 @@ def price_edges(low: float, high: float, *, unit: float | None, n_max: int = N_P
         unit = 10.0 ** math.floor(math.log10(raw))
     step = unit * nice_multiple(raw / unit)
     first, last = math.floor(low / step), math.ceil(high / step)
-    edges: Float64 = np.arange(max(first, 1), last + 1) * step
+    edges: Float64 = np.arange(max(first, 1), last + 1, dtype=np.float64) * step
     return edges
 
 
@@ -65,7 +65,7 @@ def price_bounds(
     if range_pct is not None:
         return centre * (1 - range_pct / 100), centre * (1 + range_pct / 100)
     low, high = (float(known.min()), float(known.max())) if len(known) else (centre, centre)
-    low, high = min(low, centre), max(high, centre)
-    margin = max((high - low) * MARGIN_OF_RANGE, centre * MIN_HALF_RANGE)
     widest = centre * max_range_pct / 100
+    low, high = max(min(low, centre), centre - widest), min(max(high, centre), centre + widest)
+    margin = max((high - low) * MARGIN_OF_RANGE, centre * MIN_HALF_RANGE)
     return max(low - margin, centre - widest), min(high + margin, centre + widest)
