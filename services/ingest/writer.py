@@ -128,7 +128,7 @@ class Writer:
             if batch:
                 self._deliver(batch)
             self._drain_spool()
-            if self._stopping.is_set() and not self._queue and (self._spool.is_empty or self._state == "away"):
+            if has_tried_last and not self._queue and (self._spool.is_empty or self._state == "away"):
                 return
 
     def _take(self) -> list[StoredEvent]:
