@@ -183,7 +183,7 @@ class BybitAdapter(BybitRest):
             return self._read(message.topic, frame, received_time_us)
         if message.success is False:
             raise ExchangeRejected(
-                f"bybit: {message.op or 'request'} was refused: {message.ret_msg[:200]}", code=message.op or "request"
+                f"bybit: {(message.op or 'request')[:40]} was refused: {message.ret_msg[:200]}", code=(message.op or "request")[:40]
             )
         if message.op in ("ping", "pong", "subscribe", "unsubscribe") or message.type == "COMMAND_RESP":
             return ()

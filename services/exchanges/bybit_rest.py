@@ -231,7 +231,7 @@ def _page(page: _Listings, as_of_us: int) -> InstrumentPage:
         else:
             try:
                 instruments.append(_instrument(listing, name, as_of_us))
-            except (DecodeError, *wire.MALFORMED):
+            except wire.MALFORMED:
                 refused["malformed"] += 1
     cursor = quote(page.next_page_cursor, safe="%")  # the cursor comes percent-encoded already
     following = RestRequest(path=f"{_INSTRUMENTS_PATH}&cursor={cursor}") if cursor and page.rows else None

@@ -245,10 +245,12 @@ class OkxAdapter(OkxRest):
         if event is None and message.arg is not None:
             return self._read(message.arg.channel, frame, received_time_us)
         if event == "notice":  # a coming disconnect for maintenance
-            text = f"{message.code or ''} {message.msg[:300]}".strip()
+            text = f"{str(message.code or '')[:40]} {message.msg[:300]}".strip()
             return (ServerNotice(exchange=EXCHANGE, message=text, reconnect=True, received_time_us=received_time_us),)
         if event in ("error", "channel-conn-count-error"):
-            raise ExchangeRejected(f"okx: request was refused: {message.code} {message.msg[:200]}", code=str(message.code or event))
+            raise ExchangeRejected(
+                f"okx: request was refused: {str(message.code)[:40]} {message.msg[:200]}", code=str(message.code or event)[:40]
+            )
         if event in ("subscribe", "unsubscribe", "channel-conn-count", "login"):
             return ()
         raise DecodeError(f"okx: message was neither data nor a reply; it began {frame[:80]!r}", reason="unknown_message")
@@ -274,7 +276,7 @@ class OkxAdapter(OkxRest):
                     row.trade_id,
                     row.side,  # of the taker
                     row.px,
-                    wire.base_size(instrument, row.sz),
+                    row.sz,
                     event_time_us=wire.us_from_ms(row.ts),
                     received_time_us=received_time_us,
                 )
@@ -345,7 +347,7 @@ def _liquidation(instrument: Instrument, closed: _Closed, received_time_us: int)
         position_side,
         wire.decimal_of(closed.bk_px),
         "bankruptcy",
-        wire.base_size(instrument, wire.decimal_of(closed.sz)),
+        wire.decimal_of(closed.sz),
         event_time_us=wire.us_from_ms(closed.ts),
         received_time_us=received_time_us,
     )

@@ -128,7 +128,7 @@ class OkxRest:
         if answer.code is not None and str(answer.code) == TOO_MANY_REQUESTS:
             raise RateLimited(f"okx: 50011 {answer.msg[:200]}", retry_after_s=wire.retry_after_s(headers, default_s=2.0))
         if answer.code is not None and str(answer.code) != "0":
-            raise ExchangeRejected(f"okx: answer was {answer.code} {answer.msg[:200]}", code=str(answer.code))
+            raise ExchangeRejected(f"okx: answer was {str(answer.code)[:40]} {answer.msg[:200]}", code=str(answer.code)[:40])
         if status != 200:
             raise ExchangeRejected(f"okx: answer was HTTP {status}", code=str(status))
 
@@ -172,7 +172,7 @@ def _reading(body: bytes, read: Callable[[], T]) -> T:
 
 def _rows(answer: _Answer[T]) -> list[T]:
     if str(answer.code) != "0":
-        raise DecodeError(f"okx: answer was an error, {answer.code} {answer.msg[:200]}", reason="error_answer")
+        raise DecodeError(f"okx: answer was an error, {str(answer.code)[:40]} {answer.msg[:200]}", reason="error_answer")
     return answer.data
 
 
@@ -225,7 +225,7 @@ def _page(listings: Sequence[_Listing], as_of_us: int) -> InstrumentPage:
         else:
             try:
                 instruments.append(_instrument(listing, name, base, quote_coin, as_of_us))
-            except (DecodeError, *wire.MALFORMED):
+            except wire.MALFORMED:
                 refused["malformed"] += 1
     return InstrumentPage(instruments=tuple(instruments), refused=dict(refused))
 

@@ -14,13 +14,14 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from services.domain.errors import DecodeError, RateLimited
+from services.domain.errors import DecodeError, RateLimited, UnknownInstrument
 from services.domain.events import BookUpdate, Float64, Int64, Levels, Liquidation, PositionSide, PriceKind, TakerSide, Trade
 from services.domain.instruments import QUOTES, BadInstrumentName, Instrument, canonical_instrument
 from services.domain.numbers import EARLIEST_TIME_US, LATEST_TIME_US, US_PER_MS, Number, optional, positive
 
-#: What a parser may raise inside an adapter; `malformed` turns each into a DecodeError, so nothing else leaves it.
-MALFORMED: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
+#: What a parser may raise inside an adapter; `malformed` turns each into a DecodeError of readable length: nothing else leaves it.
+MALFORMED: Final = (DecodeError, msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
+_READABLE: Final = 300
 
 # Prices, sizes and notionals outside these bounds are rubbish: they also stay finite and above zero as float64.
 SMALLEST: Final = Decimal("1e-18")
@@ -41,19 +42,23 @@ TextRow4 = tuple[str, str, str, str]
 
 
 def malformed(exchange: str, frame: bytes, error: Exception) -> DecodeError:
-    """The DecodeError for whatever a parser raised; the message shows the frame's beginning, cut to a readable length."""
+    """The DecodeError for whatever a parser raised; a text that quotes the frame at length is cut."""
+    if isinstance(error, UnknownInstrument):
+        return error if len(error.symbol) <= 64 else UnknownInstrument(exchange, error.symbol[:64])
+    if isinstance(error, DecodeError):
+        return error if len(str(error)) <= _READABLE else DecodeError(f"{str(error)[:_READABLE]}…", reason=error.reason)
     if isinstance(error, RecursionError):
         what, reason = "nested too deeply", "too_deep"
     elif isinstance(error, UnicodeDecodeError):
         what, reason = "not UTF-8", "not_utf8"
     elif isinstance(error, msgspec.ValidationError):
-        what, reason = str(error), "wrong_shape"
+        what, reason = str(error)[:_READABLE], "wrong_shape"
     elif isinstance(error, msgspec.MsgspecError):
         what, reason = f"not JSON ({error})", "not_json"
     elif isinstance(error, ArithmeticError):
         what, reason = "a number that is not finite or too long to be exact", "absurd_number"
     else:
-        what, reason = str(error)[:120], "wrong_shape"
+        what, reason = str(error)[:_READABLE], "wrong_shape"
     return DecodeError(f"{exchange}: message was malformed: {what}; it began {bytes(frame[:80])!r}", reason=reason)
 
 
@@ -82,7 +87,8 @@ def exact_notional(price: Decimal, size_base: Decimal) -> Decimal:
 
 def base_size(instrument: Instrument, contracts: Decimal) -> Decimal:
     """Base units of a quantity in wire units, exactly (contract size applied)."""
-    return EXACT.multiply(contracts, instrument.contract_size_base)
+    contract_size_base = instrument.contract_size_base
+    return contracts if contract_size_base == 1 else EXACT.multiply(contracts, contract_size_base)
 
 
 def new_liquidation(
@@ -90,13 +96,17 @@ def new_liquidation(
     position_side: PositionSide,
     price: Decimal,
     price_kind: PriceKind,
-    size_base: Decimal,
+    contracts: Decimal,
     *,
     event_time_us: int,
     received_time_us: int,
 ) -> Liquidation:
-    """A liquidation; its key is made of what the exchange says of the event, so it survives reconnect and replay."""
+    """A liquidation of `contracts` wire units.
+
+    Its key is made of price and size as sent, so it survives reconnect, replay and a contract size that is written differently.
+    """
     exchange = instrument.exchange
+    size_base = base_size(instrument, contracts)
     return Liquidation(
         exchange=exchange,
         instrument=instrument.instrument,
@@ -107,7 +117,7 @@ def new_liquidation(
         notional_usd=exact_notional(price, size_base),
         event_time_us=event_time_us,
         received_time_us=received_time_us,
-        dedupe_key=f"{exchange}:{instrument.symbol}:{event_time_us}:{position_side}:{price!s}:{size_base!s}",
+        dedupe_key=f"{exchange}:{instrument.symbol}:{event_time_us}:{position_side}:{price!s}:{contracts!s}",
     )
 
 
@@ -133,12 +143,13 @@ def new_trade(
     trade_id: str,
     taker_side: TakerSide,
     price: Decimal,
-    size_base: Decimal,
+    contracts: Decimal,
     *,
     event_time_us: int,
     received_time_us: int,
 ) -> Trade:
-    """A trade, its notional exact."""
+    """A trade of `contracts` wire units, its notional exact."""
+    size_base = base_size(instrument, contracts)
     if not trade_id:
         raise DecodeError(f"{instrument.exchange}: trade id was empty", reason="missing_id")
     return Trade(
