@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from services.domain.events import Float64
+
+
+ROUNDING: Final = 1e-9  # of the band: a level exactly on its edge stays in, whatever the last bit of the product is
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,8 @@ def band_depth(
     bid_prices: Float64, bid_usd: Float64, ask_prices: Float64, ask_usd: Float64, *, mid: float, band_bps: float
 ) -> BandDepth:
     """Depth within a band; levels exactly on the edge count. Cost O(n)."""
-    low, high = mid * (1 - band_bps / 10_000), mid * (1 + band_bps / 10_000)
+    reach = band_bps / 10_000 * (1 + ROUNDING)
+    low, high = mid * (1 - reach), mid * (1 + reach)
     bids, asks = float(bid_usd[bid_prices >= low].sum()), float(ask_usd[ask_prices <= high].sum())
     is_covered = bool(len(bid_prices) and len(ask_prices) and bid_prices.min() <= low and ask_prices.max() >= high)
     total = bids + asks
