@@ -30,9 +30,7 @@ _VERSION: Final = 1
 _RAW_SIZES: Final = 255
 _MAX_DECIMALS: Final = 12
 _EXACT_INTEGERS_TO: Final = 2.0**53
-_HEADER: Final = struct.Struct(
-    "<BBBBIQ"
-)  # version, decimals, tick width, size width, number of levels, contract size (bits of a double)
+_HEADER: Final = struct.Struct("<BBBBIQ")  # version, decimals, widths of a tick and a size, levels, contract size (a double's bits)
 _DOUBLE: Final = struct.Struct("<d")
 _WORD: Final = struct.Struct("<Q")
 
