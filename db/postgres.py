@@ -1,0 +1,123 @@
+"""The store in PostgreSQL: pool, partitions, writer and reader behind the EventStore protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from db.partitions import Partitions
+from db.pool import Pool
+from db.reads import Reader
+from db.rules import TABLES
+from db.sql import QUERIES
+from db.writes import BatchWriter
+from services.domain.columns import BarColumns, LiquidationColumns, MetricColumns, TradeColumns
+from services.domain.errors import StoreError
+from services.domain.events import FeedGap
+from services.domain.health import StoreStatus, TableStatus
+from services.domain.instruments import Instrument
+from services.domain.stored import BookChunk, BookTile, StoredEvent
+from services.domain.windows import TimeWindow, to_us
+from services.ports import AppendResult
+
+
+class PostgresStore:
+    """An EventStore in one schema of a PostgreSQL server. `on_close` runs after the last connection is closed."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        kind: Literal["embedded", "server"],
+        retention_days: int,
+        book_retention_days: int,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        self.pool = pool
+        self._kind: Literal["embedded", "server"] = kind
+        self._partitions = Partitions(pool, retention_days=retention_days, book_retention_days=book_retention_days)
+        self._writer = BatchWriter(pool, self._partitions)
+        self._reader = Reader(pool)
+        self._on_close = on_close
+
+    def append(self, events: Sequence[StoredEvent]) -> AppendResult:
+        return self._writer.append(events)
+
+    def save_instruments(self, instruments: Sequence[Instrument]) -> None:
+        self._writer.save_instruments(instruments)
+
+    def instruments(self) -> list[Instrument]:
+        return self._reader.instruments()
+
+    def liquidations(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> LiquidationColumns:
+        return self._reader.liquidations(window, instrument, exchanges)
+
+    def trade_bars(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = (), *, step_s: int = 1) -> BarColumns:
+        return self._reader.trade_bars(window, instrument, exchanges, step_s=step_s)
+
+    def large_trades(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> TradeColumns:
+        return self._reader.large_trades(window, instrument, exchanges)
+
+    def metrics(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> MetricColumns:
+        return self._reader.metrics(window, instrument, exchanges)
+
+    def gaps(self, window: TimeWindow, exchanges: Sequence[str] = ()) -> list[FeedGap]:
+        return self._reader.gaps(window, exchanges)
+
+    def book_tiles(self, window: TimeWindow, exchange: str, instrument: str, *, step_s: int) -> list[BookTile]:
+        return self._reader.book_tiles(window, exchange, instrument, step_s=step_s)
+
+    def book_chunks(self, window: TimeWindow, exchange: str, instrument: str) -> list[BookChunk]:
+        return self._reader.book_chunks(window, exchange, instrument)
+
+    def maintain(self, now_us: int) -> None:
+        self._partitions.maintain(now_us)
+
+    def status(self) -> StoreStatus:
+        """What the server's own statistics say; nothing is counted, so it costs milliseconds at any size."""
+        with self.pool.borrow("tell its status") as borrowed, borrowed.cursor() as cursor:
+            cursor.execute(QUERIES["server_version"])
+            _, version = cursor.fetchone() or (0, "unknown")
+            cursor.execute(QUERIES["schema_version"])
+            (schema_version,) = cursor.fetchone() or (0,)
+            cursor.execute(QUERIES["table_sizes"])
+            sizes = {table: (n_rows, n_bytes) for table, n_rows, n_bytes in cursor.fetchall()}
+            cursor.execute(QUERIES["time_spans"])
+            spans = {table: (oldest, newest) for table, oldest, newest in cursor.fetchall()}
+        tables = []
+        for table in TABLES:
+            n_rows, n_bytes = sizes.get(table, (0, 0))
+            oldest, newest = spans[table]
+            tables.append(
+                TableStatus(
+                    table=table,
+                    n_rows_estimate=int(n_rows),
+                    n_bytes=int(n_bytes),
+                    oldest_time_us=None if oldest is None else to_us(oldest),
+                    newest_time_us=None if newest is None else to_us(newest),
+                )
+            )
+        return StoreStatus(
+            kind=self._kind,
+            version=version,
+            schema_version=schema_version,
+            n_bytes=sum(table.n_bytes for table in tables),
+            tables=tuple(tables),
+        )
+
+    def healthy(self) -> bool:
+        """Whether the server answers now."""
+        try:
+            with self.pool.borrow("answer") as borrowed, borrowed.cursor() as cursor:
+                cursor.execute(QUERIES["ping"])
+        except StoreError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections and give up the embedded server. Safe to call again."""
+        self.pool.close()
+        self.pool.wait_idle(5.0)
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
