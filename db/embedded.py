@@ -283,9 +283,9 @@ class _Home:
                     timeout=timeout_s,
                     env=_ENVIRONMENT,
                     cwd=self.pgdata if self.pgdata.exists() else "/",
-                    user=account and account.uid,
-                    group=account and account.gid,
-                    extra_groups=account and (),
+                    user=None if account is None else account.uid,
+                    group=None if account is None else account.gid,
+                    extra_groups=None if account is None else (),
                 )
             except subprocess.CalledProcessError as error:
                 words.seek(0)
