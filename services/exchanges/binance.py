@@ -26,11 +26,12 @@ from services.exchanges.adapter import (
 from services.exchanges.binance_rest import DOCS, EXCHANGE, BinanceRest
 
 _STREAM_DOCS: Final = f"{DOCS}/websocket-market-streams"
+_STREAM_PREFIX: Final = b'{"stream":"'
 _BASE_SUFFIXES: Final = ("/ws", "/stream", "/public", "/market")
 _TRADE_KINDS: Final = frozenset({"INSURANCE_FUND", "ADL", "NA"})
 
 
-class _Order(msgspec.Struct):
+class _Order(msgspec.Struct, gc=False):
     s: str
     S: Literal["BUY", "SELL"]
     X: Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH", "REJECTED"]
@@ -39,21 +40,21 @@ class _Order(msgspec.Struct):
     T: int
 
 
-class _ForceOrder(msgspec.Struct, tag_field="e", tag="forceOrder"):
+class _ForceOrder(msgspec.Struct, tag_field="e", tag="forceOrder", gc=False):
     o: _Order
 
 
-class _Depth(msgspec.Struct, tag_field="e", tag="depthUpdate"):
+class _Depth(msgspec.Struct, tag_field="e", tag="depthUpdate", gc=False):
     T: int
     s: str
     U: int
     u: int
     pu: int
-    b: list[wire.BookRow2]
-    a: list[wire.BookRow2]
+    b: list[wire.BookRow]
+    a: list[wire.BookRow]
 
 
-class _AggTrade(msgspec.Struct, tag_field="e", tag="aggTrade"):
+class _AggTrade(msgspec.Struct, tag_field="e", tag="aggTrade", gc=False):
     s: str
     a: int
     p: Decimal
@@ -62,7 +63,7 @@ class _AggTrade(msgspec.Struct, tag_field="e", tag="aggTrade"):
     m: bool
 
 
-class _RawTrade(msgspec.Struct, tag_field="e", tag="trade"):
+class _RawTrade(msgspec.Struct, tag_field="e", tag="trade", gc=False):
     s: str
     t: int
     p: Decimal
@@ -72,7 +73,7 @@ class _RawTrade(msgspec.Struct, tag_field="e", tag="trade"):
     X: str
 
 
-class _MarkPrice(msgspec.Struct, tag_field="e", tag="markPriceUpdate"):
+class _MarkPrice(msgspec.Struct, tag_field="e", tag="markPriceUpdate", gc=False):
     E: int
     s: str
     p: wire.Text
@@ -81,50 +82,49 @@ class _MarkPrice(msgspec.Struct, tag_field="e", tag="markPriceUpdate"):
     T: int | None = None
 
 
-class _Shutdown(msgspec.Struct, tag_field="e", tag="serverShutdown"):
+class _Shutdown(msgspec.Struct, tag_field="e", tag="serverShutdown", gc=False):
     """The server is about to close the connection."""
 
 
-class _BookTicker(msgspec.Struct, tag_field="e", tag="bookTicker"):
+class _BookTicker(msgspec.Struct, tag_field="e", tag="bookTicker", gc=False):
     """Known and not used, as all below: an empty struct skips a payload's fields without building them."""
 
 
-class _Kline(msgspec.Struct, tag_field="e", tag="kline"): ...
+class _Kline(msgspec.Struct, tag_field="e", tag="kline", gc=False): ...
 
 
-class _ContinuousKline(msgspec.Struct, tag_field="e", tag="continuous_kline"): ...
+class _ContinuousKline(msgspec.Struct, tag_field="e", tag="continuous_kline", gc=False): ...
 
 
-class _Ticker(msgspec.Struct, tag_field="e", tag="24hrTicker"): ...
+class _Ticker(msgspec.Struct, tag_field="e", tag="24hrTicker", gc=False): ...
 
 
-class _MiniTicker(msgspec.Struct, tag_field="e", tag="24hrMiniTicker"): ...
+class _MiniTicker(msgspec.Struct, tag_field="e", tag="24hrMiniTicker", gc=False): ...
 
 
-class _CompositeIndex(msgspec.Struct, tag_field="e", tag="compositeIndex"): ...
+class _CompositeIndex(msgspec.Struct, tag_field="e", tag="compositeIndex", gc=False): ...
 
 
-class _AssetIndex(msgspec.Struct, tag_field="e", tag="assetIndexUpdate"): ...
+class _AssetIndex(msgspec.Struct, tag_field="e", tag="assetIndexUpdate", gc=False): ...
 
 
-class _ContractInfo(msgspec.Struct, tag_field="e", tag="contractInfo"): ...
+class _ContractInfo(msgspec.Struct, tag_field="e", tag="contractInfo", gc=False): ...
 
 
 _Unused = _BookTicker | _Kline | _ContinuousKline | _Ticker | _MiniTicker | _CompositeIndex | _AssetIndex | _ContractInfo
 _Payload = _ForceOrder | _Depth | _AggTrade | _RawTrade | _MarkPrice | _Shutdown | _Unused
 
 
-class _Combined(msgspec.Struct):
-    stream: str
+class _Combined(msgspec.Struct, gc=False):
     data: _Payload | list[_Payload]
 
 
-class _Rejection(msgspec.Struct):
+class _Rejection(msgspec.Struct, gc=False):
     code: int
     msg: str = ""
 
 
-class _Reply(msgspec.Struct):
+class _Reply(msgspec.Struct, gc=False):
     """An answer to a command: `result`, or an error in one of two forms."""
 
     result: Any = msgspec.UNSET
@@ -136,7 +136,7 @@ class _Reply(msgspec.Struct):
     e: str | None = None
 
 
-_combined: Final = msgspec.json.Decoder(_Combined, strict=False)
+_decode_combined: Final = msgspec.json.Decoder(_Combined, strict=False).decode
 _raw: Final = msgspec.json.Decoder(_Payload | list[_Payload], strict=False)
 _reply: Final = msgspec.json.Decoder(_Reply)
 
@@ -216,18 +216,22 @@ class BinanceAdapter(BinanceRest):
 
     def decode(self, frame: bytes, received_time_us: int) -> Sequence[MarketEvent]:
         try:
-            if frame.startswith(b'{"stream":'):
-                return self._combined(frame, received_time_us)
+            if frame.startswith(_STREAM_PREFIX):
+                data = _decode_combined(frame).data
+                if type(data) is _ForceOrder:
+                    return self._liquidation(data.o, received_time_us)
+                if type(data) is _AggTrade:
+                    return (self._trade(data, str(data.a), received_time_us),)
+                stream = frame[len(_STREAM_PREFIX) : frame.find(b'"', len(_STREAM_PREFIX))].decode()
+                return self._streamed(stream, data, received_time_us)
             if frame.startswith((b'{"e":', b"[")):
                 return self._payloads(_raw.decode(frame), received_time_us)
             return self._other(frame, received_time_us)
         except wire.MALFORMED as error:
             raise wire.malformed(EXCHANGE, frame, error) from None
 
-    def _combined(self, frame: bytes, received_time_us: int) -> Sequence[MarketEvent]:
-        message = _combined.decode(frame)
-        data = message.data
-        if type(data) is _Depth and message.stream.split("@")[1:2] != ["depth"]:
+    def _streamed(self, stream: str, data: _Payload | list[_Payload], received_time_us: int) -> Sequence[MarketEvent]:
+        if isinstance(data, _Depth) and stream.split("@")[1:2] != ["depth"]:
             return ()  # partial books (@depth5) and RPI books bear the same event name; they are not changes of ours
         return self._payloads(data, received_time_us)
 
@@ -235,7 +239,7 @@ class BinanceAdapter(BinanceRest):
         """Replies to our commands, and data whose fields come in another order or with white space."""
         reply = _reply.decode(frame)
         if reply.stream is not None:
-            return self._combined(frame, received_time_us)
+            return self._streamed(reply.stream, _decode_combined(frame).data, received_time_us)
         if reply.e is not None:
             return self._payloads(_raw.decode(frame), received_time_us)
         error = reply.error or (_Rejection(reply.code, reply.msg) if reply.code is not None else None)
@@ -291,8 +295,9 @@ class BinanceAdapter(BinanceRest):
                 order.ap,
                 "average_fill",
                 order.z,
-                event_time_us=wire.us_from_ms(order.T),
-                received_time_us=received_time_us,
+                order.z,  # a contract is one base unit
+                order.T,
+                received_time_us,
             ),
         )
 
@@ -309,8 +314,8 @@ class BinanceAdapter(BinanceRest):
             "sell" if trade.m else "buy",  # m: the buyer was the maker, so the taker sold
             trade.p,
             trade.q,
-            event_time_us=wire.us_from_ms(trade.T),
-            received_time_us=received_time_us,
+            trade.T,
+            received_time_us,
         )
 
     def _book(self, depth: _Depth, received_time_us: int) -> MarketEvent:

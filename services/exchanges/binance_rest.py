@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 class _Book(msgspec.Struct, rename="camel"):
     last_update_id: int
-    bids: list[wire.BookRow2]
-    asks: list[wire.BookRow2]
+    bids: list[wire.BookRow]
+    asks: list[wire.BookRow]
     time_ms: int | None = msgspec.field(default=None, name="T")
 
 

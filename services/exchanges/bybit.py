@@ -26,7 +26,7 @@ _TOPIC_PREFIX: Final = b'{"topic":"'
 _UNUSED: Final = frozenset({"kline", "insurance", "adlAlert", "priceLimit"})
 
 
-class _Closed(msgspec.Struct):
+class _Closed(msgspec.Struct, gc=False):
     T: int
     s: str
     S: Literal["Buy", "Sell"]
@@ -34,11 +34,11 @@ class _Closed(msgspec.Struct):
     p: Decimal
 
 
-class _Liquidations(msgspec.Struct):
+class _Liquidations(msgspec.Struct, gc=False):
     data: list[_Closed]
 
 
-class _Trade(msgspec.Struct):
+class _Trade(msgspec.Struct, gc=False):
     T: int
     s: str
     S: Literal["Buy", "Sell"]
@@ -48,30 +48,30 @@ class _Trade(msgspec.Struct):
     BT: bool = False
 
 
-class _Trades(msgspec.Struct):
+class _Trades(msgspec.Struct, gc=False):
     data: list[_Trade]
 
 
-class _Book(msgspec.Struct):
+class _Book(msgspec.Struct, gc=False):
     s: str
-    b: list[wire.BookRow2]
-    a: list[wire.BookRow2]
+    b: list[wire.BookRow]
+    a: list[wire.BookRow]
     u: int
 
 
-class _BookMessage(msgspec.Struct):
+class _BookMessage(msgspec.Struct, gc=False):
     type: Literal["snapshot", "delta"]
     ts: int
     data: _Book
     cts: int | None = None
 
 
-class _TickerMessage(msgspec.Struct):
+class _TickerMessage(msgspec.Struct, gc=False):
     ts: int
     data: TickerRow
 
 
-class _Any(msgspec.Struct):
+class _Any(msgspec.Struct, gc=False):
     """Whatever else comes: replies, and data whose fields come in another order."""
 
     topic: str | None = None
@@ -198,8 +198,9 @@ class BybitAdapter(BybitRest):
                     closed.p,
                     "bankruptcy",
                     closed.v,
-                    event_time_us=wire.us_from_ms(closed.T),
-                    received_time_us=received_time_us,
+                    closed.v,  # a contract is one base unit
+                    closed.T,
+                    received_time_us,
                 )
                 for closed in _liquidations.decode(frame).data
             ]
@@ -215,8 +216,8 @@ class BybitAdapter(BybitRest):
                 "buy" if row.S == "Buy" else "sell",  # of the taker
                 row.p,
                 row.v,
-                event_time_us=wire.us_from_ms(row.T),
-                received_time_us=received_time_us,
+                row.T,
+                received_time_us,
             )
             if row.BT:  # negotiated off the book
                 self.ignored["trade_block"] += 1

@@ -40,8 +40,8 @@ class TickerRow(msgspec.Struct, rename="camel"):
 
 class _Book(msgspec.Struct):
     s: str
-    b: list[wire.BookRow2]
-    a: list[wire.BookRow2]
+    b: list[wire.BookRow]
+    a: list[wire.BookRow]
     ts: int
     u: int
     cts: int | None = None

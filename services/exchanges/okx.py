@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from services.domain.events import (
     BookChecksum,
     BookUpdate,
     EventKind,
+    Levels,
     Liquidation,
     MarketEvent,
     PositionSide,
@@ -33,32 +34,33 @@ _CHANNEL_PREFIX: Final = b'{"arg":{"channel":"'
 _UNUSED: Final = frozenset(
     {"tickers", "books5", "bbo-tbt", "instruments", "price-limit", "status", "estimated-price", "adl-warning"}
 )
+Num = TypeVar("Num", Decimal, wire.Text)
 _UNUSED_PREFIXES: Final = ("candle", "mark-price-candle", "index-candle")
 
 
-class _Arg(msgspec.Struct, rename="camel"):
+class _Arg(msgspec.Struct, rename="camel", gc=False):
     channel: str
     inst_id: str = ""
 
 
-class _Closed(msgspec.Struct, rename="camel"):
+class _Closed(msgspec.Struct, Generic[Num], rename="camel", gc=False):
     side: Literal["buy", "sell"]
-    bk_px: wire.Text
-    sz: wire.Text
+    bk_px: Num
+    sz: Num
     ts: int
     pos_side: Literal["long", "short", "net", ""] = ""
 
 
-class _ClosedOfInstrument(msgspec.Struct, rename="camel"):
+class _ClosedOfInstrument(msgspec.Struct, Generic[Num], rename="camel", gc=False):
     inst_id: str
-    details: list[_Closed]
+    details: list[_Closed[Num]]
 
 
-class _Liquidations(msgspec.Struct):
-    data: list[_ClosedOfInstrument]
+class _Liquidations(msgspec.Struct, Generic[Num], gc=False):
+    data: list[_ClosedOfInstrument[Num]]
 
 
-class _Trade(msgspec.Struct, rename="camel"):
+class _Trade(msgspec.Struct, rename="camel", gc=False):
     inst_id: str
     trade_id: str
     px: Decimal
@@ -67,47 +69,47 @@ class _Trade(msgspec.Struct, rename="camel"):
     ts: int
 
 
-class _Trades(msgspec.Struct):
+class _Trades(msgspec.Struct, gc=False):
     data: list[_Trade]
 
 
-class _Metrics(msgspec.Struct):
+class _Metrics(msgspec.Struct, gc=False):
     data: list[MetricsRow]
 
 
-class _Book(msgspec.Struct, rename="camel"):
-    asks: list[wire.BookRow4]
-    bids: list[wire.BookRow4]
+class _Book(msgspec.Struct, rename="camel", gc=False):
+    asks: list[wire.LongBookRow]
+    bids: list[wire.LongBookRow]
     ts: int
     seq_id: int
     prev_seq_id: int
     checksum: int = 0
 
 
-class _TextBook(msgspec.Struct, rename="camel"):
+class _TextBook(msgspec.Struct, rename="camel", gc=False):
     """A book whose checksum is to be verified: it is made of the levels' texts as sent."""
 
-    asks: list[wire.TextRow4]
-    bids: list[wire.TextRow4]
+    asks: list[wire.TextBookRow]
+    bids: list[wire.TextBookRow]
     ts: int
     seq_id: int
     prev_seq_id: int
     checksum: int = 0
 
 
-class _Books(msgspec.Struct):
+class _Books(msgspec.Struct, gc=False):
     arg: _Arg
     action: Literal["snapshot", "update"]
     data: tuple[_Book]
 
 
-class _TextBooks(msgspec.Struct):
+class _TextBooks(msgspec.Struct, gc=False):
     arg: _Arg
     action: Literal["snapshot", "update"]
     data: tuple[_TextBook]
 
 
-class _Any(msgspec.Struct):
+class _Any(msgspec.Struct, gc=False):
     """Whatever else comes: replies, notices, and data whose fields come in another order."""
 
     event: str | None = None
@@ -116,7 +118,8 @@ class _Any(msgspec.Struct):
     msg: str = ""
 
 
-_liquidations: Final = msgspec.json.Decoder(_Liquidations, strict=False)
+_liquidations: Final = msgspec.json.Decoder(_Liquidations[Decimal], strict=False)
+_lenient_liquidations: Final = msgspec.json.Decoder(_Liquidations[wire.Text], strict=False)
 _trades: Final = msgspec.json.Decoder(_Trades, strict=False)
 _metrics: Final = msgspec.json.Decoder(_Metrics, strict=False)
 _books: Final = msgspec.json.Decoder(_Books, strict=False)
@@ -257,13 +260,13 @@ class OkxAdapter(OkxRest):
 
     def _liquidations(self, frame: bytes, received_time_us: int) -> Sequence[MarketEvent]:
         liquidations: list[Liquidation] = []
-        for row in _liquidations.decode(frame).data:
+        for row in _liquidation_rows(frame):
             try:
                 instrument = self._catalog.by_symbol(EXCHANGE, row.inst_id)
             except UnknownInstrument:  # the channel carries every swap, inverse ones among them
                 self.ignored["liquidation_of_other_contract"] += len(row.details)
                 continue
-            liquidations += [_liquidation(instrument, closed, received_time_us) for closed in row.details]
+            liquidations.extend([_liquidation(instrument, closed, received_time_us) for closed in row.details])
         return wire.number_identical(liquidations)
 
     def _trades(self, frame: bytes, received_time_us: int) -> Sequence[MarketEvent]:
@@ -276,9 +279,9 @@ class OkxAdapter(OkxRest):
                     row.trade_id,
                     row.side,  # of the taker
                     row.px,
-                    row.sz,
-                    event_time_us=wire.us_from_ms(row.ts),
-                    received_time_us=received_time_us,
+                    wire.multiply_exactly(row.sz, instrument.contract_size_base),
+                    row.ts,
+                    received_time_us,
                 )
             )
         return trades
@@ -295,59 +298,71 @@ class OkxAdapter(OkxRest):
         book = message.data[0]
         if book.checksum != 0:
             return self._text_book(frame, received_time_us)
-        return (self._book_update(message.arg, message.action, book, book.bids, book.asks, None, received_time_us, row_length=4),)
+        instrument = self._catalog.by_symbol(EXCHANGE, message.arg.inst_id)
+        levels = wire.read_long_levels(instrument, book.bids, book.asks)
+        return (_book_update(instrument, message.action, book, levels, None, received_time_us),)
 
     def _text_book(self, frame: bytes, received_time_us: int) -> Sequence[MarketEvent]:
         message = _text_books.decode(frame)
         book = message.data[0]
-        texts = [tuple((row[0], row[1]) for row in rows) for rows in (book.bids, book.asks)]
-        bids, asks = ([(float(price), float(size)) for price, size in rows] for rows in texts)
-        checksum = BookChecksum(book.checksum, texts[0], texts[1]) if book.checksum else None
-        return (self._book_update(message.arg, message.action, book, bids, asks, checksum, received_time_us, row_length=2),)
+        instrument = self._catalog.by_symbol(EXCHANGE, message.arg.inst_id)
+        bids, asks = (tuple((row.price, row.size_contracts) for row in rows) for rows in (book.bids, book.asks))
+        levels = wire.read_levels(instrument, _as_floats(bids), _as_floats(asks))
+        checksum = BookChecksum(book.checksum, bids, asks) if book.checksum else None
+        return (_book_update(instrument, message.action, book, levels, checksum, received_time_us),)
 
-    def _book_update(
-        self,
-        arg: _Arg,
-        action: str,
-        book: _Book | _TextBook,
-        bids: Sequence[tuple[float, ...]],
-        asks: Sequence[tuple[float, ...]],
-        checksum: BookChecksum | None,
-        received_time_us: int,
-        *,
-        row_length: int,
-    ) -> BookUpdate:
-        instrument = self._catalog.by_symbol(EXCHANGE, arg.inst_id)
-        bid_levels, ask_levels = wire.read_levels(instrument, bids, asks, row_length=row_length)
-        return wire.checked_sequence(
-            BookUpdate(
-                exchange=EXCHANGE,
-                instrument=instrument.instrument,
-                is_snapshot=action == "snapshot",
-                bids=bid_levels,
-                asks=ask_levels,
-                first_id=book.seq_id,
-                last_id=book.seq_id,
-                previous_id=None if action == "snapshot" else book.prev_seq_id,
-                event_time_us=wire.us_from_ms(book.ts),
-                received_time_us=received_time_us,
-                checksum=checksum,
-            )
+
+def _as_floats(rows: Sequence[tuple[str, str]]) -> list[wire.BookRow]:
+    return [(float(price), float(size)) for price, size in rows]
+
+
+def _book_update(
+    instrument: Instrument,
+    action: str,
+    book: _Book | _TextBook,
+    levels: tuple[Levels, Levels],
+    checksum: BookChecksum | None,
+    received_time_us: int,
+) -> BookUpdate:
+    return wire.checked_sequence(
+        BookUpdate(
+            exchange=EXCHANGE,
+            instrument=instrument.instrument,
+            is_snapshot=action == "snapshot",
+            bids=levels[0],
+            asks=levels[1],
+            first_id=book.seq_id,
+            last_id=book.seq_id,
+            previous_id=None if action == "snapshot" else book.prev_seq_id,
+            event_time_us=wire.us_from_ms(book.ts),
+            received_time_us=received_time_us,
+            checksum=checksum,
         )
+    )
 
 
-def _liquidation(instrument: Instrument, closed: _Closed, received_time_us: int) -> Liquidation:
+def _liquidation_rows(frame: bytes) -> Sequence[_ClosedOfInstrument[Decimal]] | Sequence[_ClosedOfInstrument[wire.Text]]:
+    """The rows of all swaps; an absent number of a contract that is not ours must not cost the rows that are."""
+    try:
+        return _liquidations.decode(frame).data
+    except msgspec.ValidationError:
+        return _lenient_liquidations.decode(frame).data
+
+
+def _liquidation(instrument: Instrument, closed: _Closed[Decimal] | _Closed[wire.Text], received_time_us: int) -> Liquidation:
     position_side: PositionSide = "long" if closed.side == "sell" else "short"  # side is the order's
     if closed.pos_side in ("long", "short") and closed.pos_side != position_side:
         raise DecodeError(
             f"okx: posSide was {closed.pos_side} with side {closed.side}; they must agree", reason="contradictory_side"
         )
+    contracts = wire.decimal_of(closed.sz)
     return wire.new_liquidation(
         instrument,
         position_side,
         wire.decimal_of(closed.bk_px),
         "bankruptcy",
-        wire.decimal_of(closed.sz),
-        event_time_us=wire.us_from_ms(closed.ts),
-        received_time_us=received_time_us,
+        contracts,
+        wire.multiply_exactly(contracts, instrument.contract_size_base),
+        closed.ts,
+        received_time_us,
     )

@@ -40,8 +40,8 @@ class MetricsRow(msgspec.Struct, rename="camel"):
 
 
 class _Book(msgspec.Struct, rename="camel"):
-    asks: list[wire.BookRow4]
-    bids: list[wire.BookRow4]
+    asks: list[wire.LongBookRow]
+    bids: list[wire.LongBookRow]
     ts: int
     seq_id: int = 0
 
@@ -190,7 +190,7 @@ def _status_of(body: bytes) -> _Status:
 
 
 def _book_update(book: _Book, instrument: Instrument, received_time_us: int) -> BookUpdate:
-    bids, asks = wire.read_levels(instrument, book.bids, book.asks, row_length=4)
+    bids, asks = wire.read_long_levels(instrument, book.bids, book.asks)
     return wire.checked_sequence(
         BookUpdate(
             exchange=EXCHANGE,
@@ -240,7 +240,7 @@ def _instrument(listing: _Listing, name: str, base: str, quote_coin: str, as_of_
         base=base,
         quote=quote_coin,
         tick=wire.listed_step(listing.tick_sz, name="tickSz"),
-        contract_size_base=wire.EXACT.multiply(value, multiplier),
+        contract_size_base=wire.multiply_exactly(value, multiplier),
         size_step_contracts=wire.listed_step(listing.lot_sz, name="lotSz"),
         is_trading=listing.state == "live",
         listed_time_us=wire.optional_time_us(int(listing.list_time)) if listing.list_time else None,

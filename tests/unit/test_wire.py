@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from services.exchanges import wire
 
 BTC = Instrument(exchange="okx", instrument="BTC-USDT-PERP", symbol="BTC-USDT-SWAP", base="BTC", quote="USDT",
                  tick=Decimal("0.1"), contract_size_base=Decimal("0.01"))  # fmt: skip
+NOW_MS = 1_763_706_000_123
 GRID = st.tuples(st.integers(1, 10**8), st.integers(0, 10**9))
 
 
@@ -72,17 +74,14 @@ def test_many_prices_each_a_hair_off_the_grid_are_no_error() -> None:
     assert bids.ticks.tolist() == list(range(1000, 1200))
 
 
-@given(
-    price=st.decimals("0.000000001", "1e9", places=9),
-    contracts=st.decimals("0.000000001", "1e9", places=9),
-    step=st.integers(-6, 6),
-)
+@given(price=st.decimals("0.000000001", "1e9", places=9), contracts=st.decimals("0.001", "1e9", places=9), step=st.integers(-6, 6))
 def test_notional_is_the_exact_product(price: Decimal, contracts: Decimal, step: int) -> None:
-    instrument = Instrument(exchange="okx", instrument="X-USDT-PERP", symbol="X-USDT-SWAP", base="X", quote="USDT",
-                            tick=Decimal(1), contract_size_base=Decimal(1).scaleb(step))  # fmt: skip
-    event = wire.new_liquidation(instrument, "long", price, "bankruptcy", contracts, event_time_us=1, received_time_us=2)
+    size_base = wire.multiply_exactly(contracts, Decimal(1).scaleb(step))
+    event = wire.new_liquidation(BTC, "long", price, "bankruptcy", contracts, size_base, NOW_MS, 2)
     assert Fraction(event.size_base) == Fraction(contracts) * Fraction(10) ** step
     assert Fraction(event.notional_usd) == Fraction(price) * Fraction(event.size_base)
+    trade = wire.new_trade(BTC, "1", "buy", price, size_base, NOW_MS, 2)
+    assert trade.notional_usd == event.notional_usd == wire.exact_notional(price, size_base)
 
 
 def test_a_product_too_long_to_be_exact_is_refused_rather_than_rounded() -> None:
@@ -96,15 +95,25 @@ def test_prices_that_cannot_be_are_refused(price: str) -> None:
         wire.exact_notional(Decimal(price), Decimal(1))
 
 
-def test_the_key_does_not_depend_on_how_the_contract_size_is_written() -> None:
+def test_the_key_is_made_of_price_and_size_as_sent() -> None:
     def key(contract_size: str) -> str:
-        instrument = Instrument(exchange="okx", instrument="BTC-USDT-PERP", symbol="BTC-USDT-SWAP", base="BTC", quote="USDT",
-                                tick=Decimal("0.1"), contract_size_base=Decimal(contract_size))  # fmt: skip
-        return wire.new_liquidation(
-            instrument, "long", Decimal("96400.5"), "bankruptcy", Decimal("8.55"), event_time_us=7, received_time_us=9
-        ).dedupe_key
+        contracts = Decimal("8.55")
+        size_base = wire.multiply_exactly(contracts, Decimal(contract_size))
+        return wire.new_liquidation(BTC, "long", Decimal("96400.50"), "bankruptcy", contracts, size_base, NOW_MS, 9).dedupe_key
 
-    assert key("0.01") == key("0.0100") == "okx:BTC-USDT-SWAP:7:long:96400.5:8.55"
+    assert key("0.01") == key("0.0100") == f"okx:BTC-USDT-SWAP:{NOW_MS}000:long:96400.50:8.55"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"price": "0"}, {"price": "NaN"}, {"size_base": "-1"}, {"size_base": "1e30"}, {"time_ms": 1_763_706_000}]
+)
+def test_liquidations_and_trades_refuse_what_cannot_be(wrong: dict[str, Any]) -> None:
+    price, size_base = Decimal(wrong.get("price", "1")), Decimal(wrong.get("size_base", "1"))
+    time_ms = wrong.get("time_ms", NOW_MS)
+    with pytest.raises(wire.MALFORMED):
+        wire.new_liquidation(BTC, "long", price, "bankruptcy", size_base, size_base, time_ms, 2)
+    with pytest.raises(wire.MALFORMED):
+        wire.new_trade(BTC, "1", "buy", price, size_base, time_ms, 2)
 
 
 def test_times_outside_2017_to_2100_are_refused() -> None:
