@@ -10,14 +10,15 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import NoReturn
+from typing import Any, Final, NoReturn
 
 import anyio.to_thread
 import streamlit as st
+from streamlit import config as streamlit_config
 
-from config import ROOT, load_settings
+from config import ROOT, load_settings, streamlit_environment
 from services import runtime as runtimes
 from services.api.routes import ROUTES
 from services.commands.opening import open_store
@@ -58,22 +59,43 @@ def _say_and_exit(error: DashboardError) -> NoReturn:
     sys.exit(EXIT_CONFIG)
 
 
-def _check_port() -> None:
-    """Say in one sentence that the port is taken, before anything is started."""
-    from streamlit import config as streamlit_config  # after st.App, so that .streamlit/config.toml of this folder is read
-
-    address = streamlit_config.get_option("server.address") or "0.0.0.0"  # noqa: S104  Streamlit's own default
-    port = int(streamlit_config.get_option("server.port"))
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _server_options() -> dict[str, Any]:
+    """Streamlit's options that the environment sets; `streamlit run` reads them by itself, `python app.py` does not."""
+    options = {option.env_var: option for option in streamlit_config.get_config_options().values() if not option.sensitive}
+    given: dict[str, Any] = {}
+    for variable, text in streamlit_environment(options).items():
+        option = options[variable]
         try:
+            given[option.key] = _READERS.get(option.type, str)(text)
+        except ValueError:
+            raise ConfigError(f"{variable} was {text!r}; it must be of type {option.type.__name__}") from None
+    return given
+
+
+def _flag(text: str) -> bool:
+    if text.strip().lower() not in ("true", "false", "1", "0"):
+        raise ValueError(text)
+    return text.strip().lower() in ("true", "1")
+
+
+_READERS: Final[dict[type, Callable[[str], Any]]] = {bool: _flag, int: int, float: float}
+
+
+def _check_port(given: Mapping[str, Any]) -> None:
+    """Say in one sentence that the port is taken, before anything is started."""
+    address = given.get("server.address") or streamlit_config.get_option("server.address") or "0.0.0.0"  # noqa: S104  its default
+    port = int(given.get("server.port") or streamlit_config.get_option("server.port"))
+    try:
+        family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
-        except OSError as error:
-            raise ConfigError(
-                f"port {port} on {address} could not be used ({error.strerror}); "
-                "end what listens there, or choose another with STREAMLIT_SERVER_PORT"
-            ) from None
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"port {port} on {address} could not be used ({why}); "
+            "end what listens there, or choose another with STREAMLIT_SERVER_PORT"
+        ) from None
 
 
 def main() -> None:
@@ -81,12 +103,13 @@ def main() -> None:
     global _opened  # handed to the lifespan, which Streamlit calls without arguments
     os.chdir(ROOT)  # so that .streamlit/config.toml is found wherever the command was typed
     try:
-        _check_port()
+        options = _server_options()
+        _check_port(options)
     except ConfigError as error:
         _say_and_exit(error)
     _opened = _open_or_exit()
     try:
-        app.run()
+        app.run(config=options)
     finally:
         _opened.stop()
 

@@ -7,7 +7,7 @@ table for people, and tests/test_documentation.py holds the two together.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -236,6 +236,11 @@ def load_settings(environment: Mapping[str, str] | None = None, *, env_file: Pat
             "with HEATMAP_SOURCE=replay it must name a recording that exists (.jsonl or .jsonl.gz)"
         )
     return settings
+
+
+def streamlit_environment(names: Iterable[str]) -> dict[str, str]:
+    """Those of Streamlit's own variables (STREAMLIT_SERVER_PORT …) that are set. `python app.py` hands them to the server."""
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
 def _parse(setting: Setting, text: str | None) -> Any:

@@ -12,7 +12,7 @@ from services.domain.coverage import EXCHANGE_TITLES
 from services.runtime import Runtime
 from services.views.selection import PAGE_WINDOWS, PRICE_RANGES_PCT, Selection
 
-DEFAULT_WINDOW: Final = "15m"
+DEFAULT_WINDOW: Final = "5m"
 REFRESH_CHOICES_S: Final = (1, 2, 3, 5, 10, 30, 60)
 PAGE_REFRESH_S: Final = {"Off": 0, "30 s": 30, "1 min": 60, "5 min": 300, "15 min": 900}
 AUTO: Final = "Auto"

@@ -10,9 +10,10 @@ import streamlit as st
 from services.charts.theme import bps_words, usd_words
 from services.domain.columns import LiquidationColumns
 from services.domain.coverage import EXCHANGE_TITLES
+from services.domain.windows import from_us
 from services.runtime import Runtime
 from services.views.liquidity import LiquidityView
-from services.views.notices import Notice, clock_text
+from services.views.notices import Notice
 from services.views.overview import OverviewView
 
 _ICONS = {"info": ":material/info:", "warning": ":material/warning:", "error": ":material/error:"}
@@ -21,16 +22,15 @@ _ICONS = {"info": ":material/info:", "warning": ":material/warning:", "error": "
 def banner(runtime: Runtime) -> None:
     """On every page, always, when what is shown does not come from the real exchanges now."""
     if runtime.settings.source == "sim":
-        st.warning(
-            "**Simulated market.** Every number on this page is made by the built-in simulator; none comes from an exchange.",
-            icon=":material/science:",
+        st.markdown(
+            ":material/science: :orange-badge[SIMULATED MARKET] :orange[Every number here is made by the built-in simulator; "
+            "none comes from an exchange.]"
         )
     elif runtime.settings.source == "replay":
         name = runtime.settings.replay_file.name if runtime.settings.replay_file else "–"
-        st.warning(
-            f"**Replay** of {name} at {_speed(runtime)}, recorded time {clock_text(runtime.clock.now_us())}. "
-            "Not the present market.",
-            icon=":material/replay:",
+        st.markdown(
+            f":material/replay: :orange-badge[REPLAY] :orange[{name} at {_speed(runtime)}, recorded "
+            f"{from_us(runtime.clock.now_us()):%Y-%m-%d %H:%M} UTC. Not the present market.]"
         )
 
 

@@ -10,6 +10,9 @@ from services import runtime as runtimes
 
 st.set_page_config(page_title="Unified Heatmap", page_icon=":material/local_fire_department:", layout="wide")
 
+# The one rule of style that config.toml cannot say: charts want the width that the wide layout leaves empty at the sides.
+st.html("<style>.stMainBlockContainer { padding-left: 1.25rem; padding-right: 1.25rem; }</style>")
+
 page = st.navigation(
     [
         st.Page(

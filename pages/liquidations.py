@@ -10,8 +10,9 @@ from _panels import empty_state, missing_words, notices, tape, usd
 
 from services.charts.bars import totals_by_exchange
 from services.charts.inputs import ExchangeTotals
+from services.domain.coverage import EXCHANGE_TITLES
 from services.views.liquidations import LiquidationsView
-from services.views.notices import coverage_text, feed_notices, waiting_text
+from services.views.notices import coverage_text, feed_notices, price_kind_text, waiting_text
 
 CHART_HEIGHT = 620
 
@@ -30,7 +31,7 @@ def headline(view: LiquidationsView) -> None:
 
 def totals(view: LiquidationsView, revision: str) -> None:
     rows = ExchangeTotals(
-        exchanges=tuple(total.exchange for total in view.totals),
+        exchanges=tuple(EXCHANGE_TITLES[total.exchange] for total in view.totals),
         long_usd=tuple(total.long_usd for total in view.totals),
         short_usd=tuple(total.short_usd for total in view.totals),
         long_count=tuple(total.n_long for total in view.totals),
@@ -50,7 +51,7 @@ def live() -> None:
     view = fresh.value.view
     notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
     headline(view)
-    wide, rail = st.columns([3, 1], gap="small")
+    wide, rail = st.columns([2.7, 1], gap="small")
     with wide:
         if fresh.value.figure is None:
             text = waiting_text("liquidations", chosen.selection.instrument, chosen.selection.exchanges, health)
@@ -62,7 +63,9 @@ def live() -> None:
     with rail:
         totals(view, fresh.revision)
         tape(view.tape, height=CHART_HEIGHT - 36 - 34 * len(view.totals) - 16)
-    st.caption(" · ".join(part for part in (coverage_text(chosen.selection.exchanges), missing_words(view.missing_share)) if part))
+    prices = price_kind_text(chosen.selection.exchanges)
+    parts = (coverage_text(chosen.selection.exchanges), prices, missing_words(view.missing_share))
+    st.caption(" · ".join(part for part in parts if part))
 
 
 live()

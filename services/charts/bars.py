@@ -41,7 +41,7 @@ def totals_by_exchange(totals: ExchangeTotals, *, theme: ThemeName = "dark", uir
         "barmode": "relative",
         "margin": {"l": 62, "r": 8, "t": 22, "b": 6},
         "xaxis": {
-            "range": [-1.55 * largest_usd, 1.55 * largest_usd],
+            "range": [-2.1 * largest_usd, 2.1 * largest_usd],
             "showticklabels": False,
             "showgrid": False,
             "fixedrange": True,

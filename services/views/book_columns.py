@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +15,17 @@ from services.domain.tile_grid import TileGrid
 from services.views.context import ViewContext
 from services.views.selection import Selection
 
+# A second becomes a column when the next update comes and the cache takes it over. For so long the last column stands for the
+# present: without that the right edge of every chart would flicker between data and a hole.
+CARRY_US: Final = 4_000_000
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BookColumns:
     """Tiles by exchange (in the selection's order), with what follows from them without unpacking any.
 
     observed (E, T) bool: whether the exchange's book was seen in the column; mids (E, T), NaN where it was not.
+    The last few seconds are carried from the last observed column (CARRY_US); `now_us` is the moment that this was made for.
     `bin_prices` are the widths in quote currency that the price axis must be a multiple of; empty without tiles.
     """
 
@@ -28,6 +34,7 @@ class BookColumns:
     lattice: PriceLattice | None
     observed: npt.NDArray[np.bool_]
     mids: Float64
+    now_us: int
 
     @property
     def bin_prices(self) -> tuple[float, ...]:
@@ -53,8 +60,9 @@ def book_columns(context: ViewContext, selection: Selection, now_us: int) -> Boo
             for tile in exchange_tiles:
                 grid.add(tile)
             means = grid.means()
-            observed[row], mids[row] = means.valid, means.mid
-    return BookColumns(selection.exchanges, tiles, lattice, observed, mids)
+            source = _carried(means.valid, edges_us, now_us)
+            observed[row], mids[row] = means.valid[source], means.mid[source]
+    return BookColumns(selection.exchanges, tiles, lattice, observed, mids, now_us)
 
 
 def book_grid(columns: BookColumns, edges_us: Int64, axis: Float64) -> Float64:
@@ -73,9 +81,19 @@ def book_grid(columns: BookColumns, edges_us: Int64, axis: Float64) -> Float64:
         for tile in tiles:
             grid.add(tile)
         means = grid.means()
-        total += means.bid_usd.T
-        total += means.ask_usd.T
+        source = _carried(means.valid, edges_us, columns.now_us)
+        total += means.bid_usd[source].T
+        total += means.ask_usd[source].T
     return total
+
+
+def _carried(valid: npt.NDArray[np.bool_], edges_us: Int64, now_us: int) -> Int64:
+    """For each column the one that it shows: itself, or the last observed one for the few that have only just ended."""
+    source = np.arange(len(valid), dtype=np.int64)
+    seen = np.flatnonzero(valid)
+    if len(seen) and edges_us[seen[-1] + 1] >= now_us - CARRY_US:
+        source[seen[-1] :] = seen[-1]
+    return source
 
 
 def _grid(lattice: PriceLattice, edges_us: Int64, *, first_bin: int, n_bins: int, n_per_bin: int) -> TileGrid:

@@ -15,7 +15,7 @@ from services.charts.inputs import HeatMatrix, LiquidationProfile, PriceLine, Vi
 from services.domain.columns import Bool1D, LiquidationColumns
 from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.events import EventKind, FeedGap, Float64, Int64
-from services.domain.windows import US_PER_SECOND, TimeWindow
+from services.domain.windows import TimeWindow
 from services.views.book_columns import BookColumns, book_columns
 from services.views.context import ViewContext
 from services.views.price_axis import common_bin, decimals_of, price_bounds, price_edges
@@ -24,6 +24,7 @@ from services.views.selection import COLUMN_S, Selection
 USD_MIN: Final = 100.0
 USD_MAX: Final = 1e8
 N_TAPE: Final = 200
+N_PRICE_CELLS: Final = 120
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +61,7 @@ def build_liquidations(context: ViewContext, selection: Selection, now_us: int, 
     events = context.history.liquidations(window, selection.instrument, selection.exchanges, now_us)
     book = book_columns(context, selection, now_us)
     gaps = context.history.gaps(window, selection.exchanges)
+    cells_us = selection.liquidation_edges_us(now_us)
     missing = missing_columns(book, gaps, selection, edges_us)
     line = price_line(context, selection, now_us, edges_us)
     bounds = price_bounds(
@@ -70,8 +72,9 @@ def build_liquidations(context: ViewContext, selection: Selection, now_us: int, 
     )
     chart = None
     if bounds is not None:
-        axis = price_edges(*bounds, unit=common_bin(book.bin_prices))
-        chart = _chart(context, events, line, axis, edges_us, frame(selection, window, axis, theme_free_name), missing)
+        axis = price_edges(*bounds, unit=common_bin(book.bin_prices), n_max=N_PRICE_CELLS)
+        hole = wide_holes(np.logical_and.reduce(list(missing.values())), edges_us, cells_us)
+        chart = _chart(context, events, line, axis, cells_us, frame(selection, window, axis, theme_free_name), hole)
     return LiquidationsView(
         selection=selection,
         window=window,
@@ -91,10 +94,9 @@ def _chart(
     axis: Float64,
     edges_us: Int64,
     view: View,
-    missing: dict[str, Bool1D],
+    hole: Bool1D,
 ) -> LiquidationsChart:
     grid = liquidation_grid(events, time_edges_us=edges_us, price_edges=axis)
-    hole: Bool1D = np.logical_and.reduce(list(missing.values()))
     long, short = _densities(context, events, axis, line.last_price() or float(axis.mean()))
     return LiquidationsChart(
         frame=view,
@@ -148,9 +150,17 @@ def missing_columns(book: BookColumns, gaps: tuple[FeedGap, ...], selection: Sel
             if gap.exchange == exchange and concerns:
                 end_us = gap.end_time_us if gap.end_time_us is not None else int(edges_us[-1])
                 absent = absent | ((edges_us[:-1] >= gap.start_time_us) & (edges_us[1:] <= end_us))
-        absent[-2:] = False  # the present: its second is still being sampled
         missing[exchange] = absent
     return missing
+
+
+def wide_holes(missing: Bool1D, edges_us: Int64, cells_us: Int64) -> Bool1D:
+    """Which of the wider cells have no watched column at all; a cell beyond the window is none."""
+    cell = np.searchsorted(cells_us, edges_us[:-1], side="right") - 1
+    n_columns = np.bincount(cell, minlength=len(cells_us) - 1)
+    n_missing = np.bincount(cell, missing, minlength=len(cells_us) - 1)
+    holes: Bool1D = (n_columns > 0) & (n_missing == n_columns)
+    return holes
 
 
 def _matrix(usd: Float64, edges_us: Int64, axis: Float64, hole: Bool1D) -> HeatMatrix:
@@ -188,10 +198,5 @@ def _profile(axis: Float64, long: Density, short: Density) -> LiquidationProfile
         price_edges=axis,
         long_usd=long.usd_per_price * step,
         short_usd=short.usd_per_price * step,
-        unit=f"USD per {step:g}, smoothed over {long.bandwidth:,.4g}",
+        unit=f"USD per {step:g}",
     )
-
-
-def column_seconds(selection: Selection) -> int:
-    """Seconds of one column, for the page's caption."""
-    return selection.column_us // US_PER_SECOND

@@ -94,7 +94,7 @@ def build_liquidity(context: ViewContext, selection: Selection, now_us: int, the
         window=window,
         books=tuple(_now(view) for view in live),
         out_of_step=tuple(name for name in selection.exchanges if name not in in_step),
-        missing_share={name: float((~columns.observed[row, :-2]).mean()) for row, name in enumerate(selection.exchanges)},
+        missing_share={name: float((~columns.observed[row]).mean()) for row, name in enumerate(selection.exchanges)},
         chart=chart,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from services.domain.coverage import EXCHANGE_TITLES, LIQUIDATION_COVERAGE
+from services.domain.coverage import EXCHANGE_TITLES, LIQUIDATION_COVERAGE, LIQUIDATION_PRICE_KIND
 from services.domain.health import ConnectionHealth, SystemHealth
 from services.domain.windows import US_PER_SECOND, from_us
 
@@ -113,3 +113,12 @@ def coverage_text(exchanges: Sequence[str]) -> str:
     if complete:
         parts.append(f"{' and '.join(complete)}: complete")
     return " · ".join(parts)
+
+
+def price_kind_text(exchanges: Sequence[str]) -> str:
+    """At which price each exchange's liquidations stand: the fill, or the bankruptcy price, which lies beyond the market."""
+    fills = [EXCHANGE_TITLES[name] for name in exchanges if LIQUIDATION_PRICE_KIND.get(name) == "average_fill"]
+    bankruptcies = [EXCHANGE_TITLES[name] for name in exchanges if LIQUIDATION_PRICE_KIND.get(name) == "bankruptcy"]
+    parts = [f"{' and '.join(fills)} at the fill price"] if fills else []
+    parts += [f"{' and '.join(bankruptcies)} at the bankruptcy price"] if bankruptcies else []
+    return ", ".join(parts)

@@ -14,6 +14,10 @@ from services.domain.windows import US_PER_SECOND, WINDOWS_S, TimeWindow
 
 # Seconds of a column by window: 300 to 720 columns, each a multiple of a step of the tile pyramid.
 COLUMN_S: Final = {"5m": 1, "15m": 2, "1h": 10, "4h": 30, "12h": 60, "24h": 120, "3d": 600, "7d": 1_200, "30d": 3_600}
+# Liquidations are rare: their cells are wider, so that one is seen at a glance.
+LIQUIDATION_COLUMN_S: Final = {
+    "5m": 5, "15m": 10, "1h": 30, "4h": 120, "12h": 300, "24h": 600, "3d": 1_800, "7d": 3_600, "30d": 14_400,
+}  # fmt: skip
 PAGE_WINDOWS: Final = ("5m", "15m", "1h", "4h", "12h", "24h")
 PRICE_RANGES_PCT: Final = (0.5, 1.0, 2.0, 5.0, 15.0)
 
@@ -56,6 +60,12 @@ class Selection:
         """Edges of the columns, (T + 1,), evenly spaced."""
         window = self.time_window(now_us)
         return np.arange(window.start_us, window.end_us + 1, self.column_us, dtype=np.int64)
+
+    def liquidation_edges_us(self, now_us: int) -> Int64:
+        """Edges of the wider columns of liquidation charts, on whole multiples of their width; they cover the window."""
+        window, width_us = self.time_window(now_us), LIQUIDATION_COLUMN_S[self.window] * US_PER_SECOND
+        first, last = window.start_us // width_us, -(-window.end_us // width_us)
+        return np.arange(first, last + 1, dtype=np.int64) * width_us
 
     @property
     def name(self) -> str:
