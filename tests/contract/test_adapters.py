@@ -6,6 +6,7 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from services.exchanges.adapter import ExchangeAdapter, Subscription
 from services.exchanges.bundled import bundled_instruments
 from services.exchanges.registry import ADAPTERS
 
+DOCS = Path(__file__).parents[2] / "docs"
 PAYLOADS = Path(__file__).parents[1] / "payloads"
 RECORDINGS = sorted((Path(__file__).parents[2].parent / "shared" / "data").glob("*.gz"))
 RECEIVED_US = 1_800_000_000_000_000
@@ -294,6 +296,26 @@ def test_too_many_requests_and_bans_are_told_apart_from_refusals(exchange: str) 
         adapter.check_answer(502, {}, b"<html>Bad gateway</html>")
     assert broken.value.code == "502"
     adapter.check_answer(200, {}, b"{}")
+
+
+@pytest.mark.parametrize("exchange", ADAPTERS)
+def test_every_channel_has_a_row_of_evidence(exchange: str) -> None:
+    rows = (DOCS / "add_exchange.md").read_text().splitlines()
+    for spec in (spec for specs in new_adapter(exchange).channels.values() for spec in specs):
+        assert any(row.startswith(f"| {exchange} | `{spec.wire_name}` |") for row in rows), spec.wire_name
+
+
+def test_every_reason_an_adapter_gives_for_ignoring_a_row_is_counted_under_a_plain_name() -> None:
+    seen: Counter[str] = Counter()
+    for path in payloads():
+        adapter = new_adapter(path.parent.name)
+        with suppress(DecodeError, ExchangeRejected, RateLimited):
+            decode_payload(adapter, path)
+        seen.update(getattr(adapter, "ignored"))  # noqa: B009 - not part of the Protocol
+    assert seen == {
+        "liquidation_not_filled": 1, "trade_insurance_fund": 1, "row_of_other_contract": 1,
+        "liquidation_of_other_contract": 3, "trade_block": 1,
+    }  # fmt: skip
 
 
 def recorded_lines() -> Iterator[dict[str, Any]]:
