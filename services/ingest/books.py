@@ -27,7 +27,6 @@ _MINUTE_US: Final = 60 * _SECOND_US
 _PARTIAL_EVERY_US: Final = 3 * _SECOND_US
 _GRACE_US: Final = 1_500_000  # a silent book is carried forward to this long before now
 _WAITING_LIMIT: Final = 5_000  # updates of a connection that is about to take over
-_FIRST_ASK_S: Final = 5.0
 _ASK_CEILING_S: Final = 60.0
 _BREAKS: Final[dict[SyncOutcome, GapReason]] = {
     SyncOutcome.GAP: "sequence",
@@ -68,9 +67,9 @@ class Book:
         self._next_view_us = 0
         self._is_dirty = False
         self._since_us: int | None = None
-        self._ask_wait_s = _FIRST_ASK_S
+        self._first_ask_s = self._ask_wait_s = settings.resync_first_s
         # A snapshot in the stream comes by itself after subscribing; only when it does not is it asked for.
-        self._next_ask = time.monotonic() + _FIRST_ASK_S if snapshot == "stream" else 0.0
+        self._next_ask = time.monotonic() + self._first_ask_s if snapshot == "stream" else 0.0
         self._synced_at = 0.0
 
     def on_update(self, update: BookUpdate, session: Session) -> None:
@@ -122,8 +121,8 @@ class Book:
         """The stream was interrupted: hide the book until it is in step again. The caller records why."""
         self.sync.reset()
         self._hide()
-        self._ask_wait_s = _FIRST_ASK_S
-        self._next_ask = time.monotonic() + _FIRST_ASK_S if self._snapshot == "stream" else 0.0
+        self._ask_wait_s = self._first_ask_s
+        self._next_ask = time.monotonic() + self._first_ask_s if self._snapshot == "stream" else 0.0
 
     def lost_frames(self) -> None:
         """Frames of this book were dropped on our side: start anew at once."""
@@ -188,7 +187,7 @@ class Book:
         self._gaps.open(self.instrument.exchange, self.instrument.instrument, EventKind.BOOK, reason, time_us)
         self._hide()
         if time.monotonic() - self._synced_at > _ASK_CEILING_S:  # it had held for a while: this is a new trouble
-            self._ask_wait_s, self._next_ask = _FIRST_ASK_S, 0.0
+            self._ask_wait_s, self._next_ask = self._first_ask_s, 0.0
         self._ask_if_due()
 
     def _hide(self) -> None:

@@ -193,10 +193,11 @@ class Collector:
             names = list(self._names)
             found = wanted_instruments(self._catalog, exchange, names)
             listed = {each.instrument for each in found}
+            is_told = any(each.origin != "bundled" for each in self._catalog.all(exchange))
             for name in names:
                 if name in listed:
                     self._errors.forget(exchange, f"not_listed {name}")
-                elif not self._errors.count(exchange, f"not_listed {name}"):
+                elif is_told and not self._errors.count(exchange, f"not_listed {name}"):
                     self._errors.add(exchange, f"not_listed {name}", f"{exchange} lists no {name}", time_us=self._clock.now_us())
             self._rest[exchange].track(found)
             self._feeds[exchange].want(found)

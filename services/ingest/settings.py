@@ -52,6 +52,7 @@ class CollectorSettings:
     queue_bytes: int = 64 * MIB
     view_levels: int = 1_000
     view_interval_s: float = 0.25
+    resync_first_s: float = 5.0  # between two requests for a book's snapshot; doubles to a minute while none holds
     metrics_row_interval_s: float = 5.0
     metrics_poll_interval_s: float = 60.0
     writer_queue_rows: int = 200_000
