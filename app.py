@@ -61,7 +61,9 @@ def _say_and_exit(error: DashboardError) -> NoReturn:
 
 def _server_options() -> dict[str, Any]:
     """Streamlit's options that the environment sets; `streamlit run` reads them by itself, `python app.py` does not."""
-    options = {option.env_var: option for option in streamlit_config.get_config_options().values() if not option.sensitive}
+    # The template, because reading the options themselves would fix them before the environment had its say.
+    template = streamlit_config._config_options_template.values()
+    options = {option.env_var: option for option in template if not option.sensitive}
     given: dict[str, Any] = {}
     for variable, text in streamlit_environment(options).items():
         option = options[variable]
@@ -83,8 +85,9 @@ _READERS: Final[dict[type, Callable[[str], Any]]] = {bool: _flag, int: int, floa
 
 def _check_port(given: Mapping[str, Any]) -> None:
     """Say in one sentence that the port is taken, before anything is started."""
-    address = given.get("server.address") or streamlit_config.get_option("server.address") or "0.0.0.0"  # noqa: S104  its default
-    port = int(given.get("server.port") or streamlit_config.get_option("server.port"))
+    options = streamlit_config.get_config_options(options_from_flags=dict(given))
+    address = options["server.address"].value or "0.0.0.0"  # noqa: S104  Streamlit's own default
+    port = int(options["server.port"].value)
     try:
         family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family) as probe:

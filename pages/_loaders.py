@@ -21,7 +21,7 @@ from services.views.freshness import Fresh, FreshResults
 from services.views.history import History
 from services.views.liquidations import LiquidationsView, build_liquidations
 from services.views.liquidity import LiquidityView, build_liquidity
-from services.views.notices import coverage_text
+from services.views.notices import coverage_label
 from services.views.overview import OverviewView, build_overview
 from services.views.selection import Selection
 
@@ -131,7 +131,7 @@ def draw_liquidations(view: LiquidationsView, colours: ThemeName) -> Drawn[Liqui
         short=chart.short,
         line=chart.line,
         profile=chart.profile,
-        coverage=coverage_text(view.selection.exchanges),
+        coverage=coverage_label(view.selection.exchanges),
     )
     return Drawn(view, figure, {"long": chart.long, "short": chart.short})
 
@@ -159,7 +159,7 @@ def draw_overview(view: OverviewView, colours: ThemeName) -> Drawn[OverviewView]
         line=right.line,
         trades=right.trades,
         depth=right.depth,
-        coverage=coverage_text(view.liquidations.selection.exchanges),
+        coverage=coverage_label(view.liquidations.selection.exchanges),
     )
     return Drawn(view, figure, {"long": left.long, "short": left.short, "book": right.book})
 

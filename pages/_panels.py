@@ -57,7 +57,7 @@ def empty_state(text: str, *, height: int) -> None:
         st.markdown(f":material/hourglass_empty: {text}", width=620)
 
 
-def tape(events: LiquidationColumns, *, height: int) -> None:
+def tape(events: LiquidationColumns, *, decimals: int, height: int) -> None:
     """The latest liquidations, newest first."""
     frame = pd.DataFrame(
         {
@@ -73,13 +73,11 @@ def tape(events: LiquidationColumns, *, height: int) -> None:
         height=height,
         hide_index=True,
         column_config={
-            "time": st.column_config.DatetimeColumn("Time", format="HH:mm:ss", width=70),
-            "exchange": st.column_config.TextColumn("Exchange", width=72),
-            "liquidated": st.column_config.TextColumn(
-                "Position", width=64, help="The side of the position that was closed by force"
-            ),
-            "price": st.column_config.NumberColumn("Price", format="%g", width=84),
-            "notional": st.column_config.NumberColumn("USD", format="localized", width=84),
+            "time": st.column_config.DatetimeColumn("Time", format="HH:mm:ss", width=66),
+            "exchange": st.column_config.TextColumn("Exchange", width=66),
+            "liquidated": st.column_config.TextColumn("Closed", width=52, help="The side of the position that was closed by force"),
+            "price": st.column_config.NumberColumn("Price", format=f"%.{decimals}f", width=78),
+            "notional": st.column_config.NumberColumn("USD", format="compact", width=60),
         },
     )
 

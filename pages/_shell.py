@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 from _controls import sidebar
 from _panels import banner, not_started
 
 from services import runtime as runtimes
 
-st.set_page_config(page_title="Unified Heatmap", page_icon=":material/local_fire_department:", layout="wide")
+st.set_page_config(page_title="Unified Heatmap", page_icon=str(Path(__file__).parent / "favicon.png"), layout="wide")
 
 # The one rule of style that config.toml cannot say: charts want the width that the wide layout leaves empty at the sides.
 st.html("<style>.stMainBlockContainer { padding-left: 1.25rem; padding-right: 1.25rem; }</style>")

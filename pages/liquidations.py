@@ -51,7 +51,7 @@ def live() -> None:
     view = fresh.value.view
     notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
     headline(view)
-    wide, rail = st.columns([2.7, 1], gap="small")
+    wide, rail = st.columns([2.2, 1], gap="small")
     with wide:
         if fresh.value.figure is None:
             text = waiting_text("liquidations", chosen.selection.instrument, chosen.selection.exchanges, health)
@@ -62,7 +62,7 @@ def live() -> None:
                 st.caption(waiting_text("liquidations", chosen.selection.instrument, chosen.selection.exchanges, health))
     with rail:
         totals(view, fresh.revision)
-        tape(view.tape, height=CHART_HEIGHT - 36 - 34 * len(view.totals) - 16)
+        tape(view.tape, decimals=view.tape_decimals, height=CHART_HEIGHT - 36 - 34 * len(view.totals) - 16)
     prices = price_kind_text(chosen.selection.exchanges)
     parts = (coverage_text(chosen.selection.exchanges), prices, missing_words(view.missing_share))
     st.caption(" · ".join(part for part in parts if part))

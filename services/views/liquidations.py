@@ -18,7 +18,7 @@ from services.domain.events import EventKind, FeedGap, Float64, Int64
 from services.domain.windows import TimeWindow
 from services.views.book_columns import BookColumns, book_columns
 from services.views.context import ViewContext
-from services.views.price_axis import common_bin, decimals_of, price_bounds, price_edges
+from services.views.price_axis import common_bin, decimals_for_price, decimals_of, price_bounds, price_edges
 from services.views.selection import COLUMN_S, Selection
 
 USD_MIN: Final = 100.0
@@ -48,6 +48,7 @@ class LiquidationsView:
     window: TimeWindow
     n: int
     tape: LiquidationColumns
+    tape_decimals: int
     totals: tuple[LiquidationTotals, ...]
     missing_share: dict[str, float]
     gaps: tuple[FeedGap, ...]
@@ -80,6 +81,7 @@ def build_liquidations(context: ViewContext, selection: Selection, now_us: int, 
         window=window,
         n=len(events),
         tape=events.take(slice(-N_TAPE, None)).take(slice(None, None, -1)),
+        tape_decimals=decimals_for_price(float(events.price[-1])) if len(events) else 2,
         totals=liquidation_totals(events, selection.exchanges),
         missing_share={name: float(absent.mean()) for name, absent in missing.items()},
         gaps=gaps,

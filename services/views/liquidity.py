@@ -63,8 +63,18 @@ class LiquidityView:
     chart: LiquidityChart | None
 
 
-def build_liquidity(context: ViewContext, selection: Selection, now_us: int, theme_free_name: str) -> LiquidityView:
-    """Everything of the page at one moment. `theme_free_name` identifies the selection, so that a zoom can be kept."""
+def build_liquidity(
+    context: ViewContext,
+    selection: Selection,
+    now_us: int,
+    theme_free_name: str,
+    *,
+    at_least: tuple[float, float] | None = None,
+) -> LiquidityView:
+    """Everything of the page at one moment. `theme_free_name` identifies the selection, so that a zoom can be kept.
+
+    `at_least` is a price range that the axis must cover as well, in quote currency.
+    """
     window = selection.time_window(now_us)
     edges_us = selection.time_edges_us(now_us)
     columns = book_columns(context, selection, now_us)
@@ -78,6 +88,8 @@ def build_liquidity(context: ViewContext, selection: Selection, now_us: int, the
     )
     chart = None
     if bounds is not None:
+        if at_least is not None:
+            bounds = min(bounds[0], at_least[0]), max(bounds[1], at_least[1])
         axis = price_edges(*bounds, unit=common_bin(columns.bin_prices))
         trades = context.history.large_trades(window, selection.instrument, selection.exchanges, now_us)
         chart = LiquidityChart(

@@ -122,3 +122,9 @@ def price_kind_text(exchanges: Sequence[str]) -> str:
     parts = [f"{' and '.join(fills)} at the fill price"] if fills else []
     parts += [f"{' and '.join(bankruptcies)} at the bankruptcy price"] if bankruptcies else []
     return ", ".join(parts)
+
+
+def coverage_label(exchanges: Sequence[str]) -> str:
+    """The same in a few words, for the corner of a chart."""
+    labels = (f"{EXCHANGE_TITLES[name]} {LIQUIDATION_COVERAGE[name]}" for name in exchanges if name in LIQUIDATION_COVERAGE)
+    return ", ".join(labels)

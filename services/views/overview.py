@@ -19,8 +19,9 @@ class OverviewView:
 
 
 def build_overview(context: ViewContext, selection: Selection, now_us: int, theme_free_name: str) -> OverviewView:
-    """Both builders at one moment."""
-    return OverviewView(
-        liquidations=build_liquidations(context, selection, now_us, theme_free_name),
-        liquidity=build_liquidity(context, selection, now_us, theme_free_name),
-    )
+    """Both builders at one moment; the book's axis covers that of the liquidations, which is the one that both are drawn on."""
+    liquidations = build_liquidations(context, selection, now_us, theme_free_name)
+    chart = liquidations.chart
+    at_least = (chart.frame.price_low, chart.frame.price_high) if chart is not None else None
+    liquidity = build_liquidity(context, selection, now_us, theme_free_name, at_least=at_least)
+    return OverviewView(liquidations=liquidations, liquidity=liquidity)

@@ -50,6 +50,11 @@ def decimals_of(step: float) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
+def decimals_for_price(price: float) -> int:
+    """Decimals with which a price has six significant digits, at least one: 96,304.3 and 0.351234."""
+    return max(1, 5 - math.floor(math.log10(price))) if price > 0 else 2
+
+
 def price_bounds(
     prices: Float64, *, mid: float | None, range_pct: float | None, max_range_pct: float
 ) -> tuple[float, float] | None:
