@@ -13,6 +13,7 @@ Sources: https://developers.binance.com/docs/derivatives/usds-margined-futures/w
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -39,10 +40,18 @@ class BookSync:
     """The book of one instrument and its place in the exchange's sequence. Not thread-safe.
 
     After GAP, CHECKSUM or CROSSED the book is empty and a new snapshot is needed: a REST request, or a new subscription.
-    `on_update` raises DecodeError, and changes nothing, for sizes that no book may hold.
+    `on_update` raises DecodeError, and changes nothing, for sizes that no book may hold. `on_applied` is told of each update right
+    after it was applied, also of those that were buffered until then.
     """
 
-    def __init__(self, instrument: Instrument, *, snapshot: Literal["rest", "stream"], max_buffered: int = MAX_BUFFERED) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        *,
+        snapshot: Literal["rest", "stream"],
+        max_buffered: int = MAX_BUFFERED,
+        on_applied: Callable[[BookUpdate], None] | None = None,
+    ) -> None:
         self.book = OrderBook(instrument)
         self.is_synced = False
         self.checksum_ok: bool | None = None  # of the last update; None where there was nothing to verify
@@ -54,6 +63,7 @@ class BookSync:
         self.n_jumps = 0  # numbers that grew by more than one where the exchange names no predecessor
         self._snapshot_from = snapshot
         self._max_buffered = max_buffered
+        self._on_applied = on_applied
         self._buffer: deque[BookUpdate] = deque(maxlen=max_buffered)
         self._texts = ChecksumTexts()
         self._awaits_first = False  # a REST snapshot is in place, and no update has joined it yet
@@ -172,6 +182,8 @@ class BookSync:
                 self.checksum_ok = False
                 return SyncOutcome.CHECKSUM
             self.checksum_ok = is_ok
+        if self._on_applied is not None:
+            self._on_applied(update)
         return SyncOutcome.APPLIED
 
     def _gap(self, update: BookUpdate) -> SyncOutcome:

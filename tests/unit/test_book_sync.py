@@ -205,6 +205,13 @@ def test_reset_forgets_the_book_and_keeps_the_counters() -> None:
     assert (sync.n_buffered, sync.n_gaps, sync.is_synced) == (0, 1, False)
 
 
+def test_a_listener_is_told_of_each_applied_update_the_buffered_ones_too() -> None:
+    seen: list[tuple[int, int]] = []
+    sync = BookSync(INSTRUMENT, snapshot="rest", on_applied=lambda update: seen.append((update.last_id, sync.book.n_levels)))
+    outcomes(sync, diff(1, 5, 0), diff(6, 9, 5, [(9, 2.0)]), snapshot(7), diff(10, 12, 9, [(8, 3.0)]), diff(20, 21, 19))
+    assert seen == [(7, 2), (9, 3), (12, 4)]
+
+
 # --- OKX's checksum ---------------------------------------------------------------------------------------------------
 
 TEXTS_BIDS = (("8476.98", "415"), ("8475.55", "101"))
