@@ -90,6 +90,9 @@ class ExchangeAdapter(Protocol):
     heartbeat: Heartbeat | None
     limits: ConnectionLimits
     rest_limits: RestLimits
+    ignored: Mapping[
+        str, int
+    ]  # name → count of well-formed rows that are rightly no events of ours (ADL trades, other contracts …)
 
     def __init__(self, catalog: InstrumentCatalog) -> None: ...
 

@@ -117,11 +117,12 @@ class History:
         rows = stored or []
         covered_us = max((_tile_end(tile) for tile in rows), default=window.start_us)
         snapshot = self._live.snapshot(exchange, instrument)
-        recent = snapshot.tiles if snapshot else self._recent_tiles(window, exchange, instrument, covered_us)
+        # Read even beside a live state: after a restart the last minutes are in the store only.
+        recent = [*self._recent_tiles(window, exchange, instrument, covered_us), *(snapshot.tiles if snapshot else ())]
         return [*rows, *(tile for tile in recent if tile.start_time_us >= covered_us and _tile_end(tile) > window.start_us)]
 
     def _recent_tiles(self, window: TimeWindow, exchange: str, instrument: str, covered_us: int) -> list[BookTile]:
-        """What another process collected in the last minutes: a web-only process has no live state."""
+        """One-second rows of the last minutes, for which no block is kept yet."""
         if covered_us >= window.end_us:
             return []
         part = TimeWindow(covered_us, window.end_us)
