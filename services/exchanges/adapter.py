@@ -90,11 +90,13 @@ class ExchangeAdapter(Protocol):
     heartbeat: Heartbeat | None
     limits: ConnectionLimits
     rest_limits: RestLimits
-    ignored: Mapping[
-        str, int
-    ]  # name → count of well-formed rows that are rightly no events of ours (ADL trades, other contracts …)
 
     def __init__(self, catalog: InstrumentCatalog) -> None: ...
+
+    @property
+    def ignored(self) -> Mapping[str, int]:
+        """Name → count of well-formed rows that are rightly no events of ours (ADL trades, other contracts …)."""
+        ...
 
     def endpoint(self, ws_base: str, connection: str) -> str:
         """The WebSocket URL of a connection group below the configured base URL; a known path suffix in the base is stripped."""
