@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -78,6 +79,7 @@ class ReplayCollector:
         self.clock = ReplayClock(first_time_us(recording))
         self._started_us = self.clock.now_us()
         self._end_us: int | None = None
+        self.n_lines = 0
         self._errors = ErrorCounts()
         self._catalog = first_catalog(store, bundled)
         self._writer = Writer(
@@ -145,12 +147,14 @@ class ReplayCollector:
             except DecodeError as error:  # one broken line; the reader goes on behind it
                 self._errors.add("", error.reason, str(error), time_us=self.clock.now_us())
                 continue
+            self.n_lines += 1
             self._wait_for(line.t, started)
             self.clock.advance(line.t)
-            self._do(lambda line=line: self._take(line))  # type: ignore[misc]
+            self._do(partial(self._take, line))
             if line.t >= next_tick_us:
                 next_tick_us = line.t + _TICK_US
-                self._do(lambda: self._pipeline.tick(self.clock.now_us()))
+                self._do(partial(self._pipeline.tick, line.t))
+        lines.close()
         self._finish()
 
     def _wait_for(self, time_us: int, started: float) -> None:
@@ -171,7 +175,7 @@ class ReplayCollector:
             self._on_answer(line)
         else:
             session = self._session(line.x, line.c, line.t)
-            frame = Frame(session, line.f.encode(), line.t)
+            frame = Frame(session, line.data, line.t)
             session.stats.received(len(frame.data))
             self._pipeline.on_frame(frame)
 
@@ -180,8 +184,8 @@ class ReplayCollector:
         adapter = self._answering.get(line.x)
         if adapter is None:
             adapter = self._answering[line.x] = self._adapters[line.x](self._catalog)
-        body = line.f.encode()
         try:
+            body = line.data
             if line.u.partition("?")[0] == adapter.instruments_request().path.partition("?")[0]:
                 self._on_instruments(line.x, adapter.parse_instruments(body, line.t).instruments)
             else:
@@ -236,6 +240,8 @@ class ReplayCollector:
     def _do(self, call: Callable[[], object]) -> None:
         try:
             call()
+        except DecodeError as error:
+            self._errors.add("", error.reason, str(error), time_us=self.clock.now_us())
         except Exception as error:  # as in a live collector: a bug in one line's way must not end the replay
             n_seen = self._errors.add("", "internal_error", f"{type(error).__name__}: {error}", time_us=self.clock.now_us())
             if n_seen <= 10:
