@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import FrameType
 from typing import Any, Final, NoReturn
 
 import anyio.to_thread
@@ -31,9 +33,10 @@ EXIT_CONFIG = 2
 @asynccontextmanager
 async def lifespan(_app: object) -> AsyncIterator[None]:
     """Start what main() opened; under `streamlit run app.py` open it here."""
-    runtime = _opened if _opened is not None else await anyio.to_thread.run_sync(_open_or_exit)
+    global _is_serving
+    _is_serving = True
+    runtime = await anyio.to_thread.run_sync(_started)
     runtimes.install(runtime)
-    await anyio.to_thread.run_sync(runtime.start)
     try:
         yield
     finally:
@@ -42,20 +45,38 @@ async def lifespan(_app: object) -> AsyncIterator[None]:
 
 
 _opened: Runtime | None = None
+_is_serving = False
 app = st.App("pages/_shell.py", lifespan=lifespan, routes=ROUTES)
 
 
-def _open_or_exit() -> Runtime:
+def _open() -> Runtime:
+    settings = load_settings()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return Runtime.open(settings, open_store)
+
+
+def _started() -> Runtime:
+    """The runtime, opened and started; on an error only the user can mend the process ends here, with one sentence."""
+    runtime = _opened
     try:
-        settings = load_settings()
-        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        return Runtime.open(settings, open_store)
+        if runtime is None:
+            runtime = _open()
+        runtime.start()
     except DashboardError as error:
-        _say_and_exit(error)
+        if runtime is not None:
+            runtime.stop()
+        _say(error)
+        sys.stderr.flush()
+        os._exit(EXIT_CONFIG)  # from the lifespan's thread SystemExit would become a stack trace of the server's
+    return runtime
+
+
+def _say(error: DashboardError) -> None:
+    sys.stderr.write(f"unified-heatmap: {error.ui_message}\n")
 
 
 def _say_and_exit(error: DashboardError) -> NoReturn:
-    sys.stderr.write(f"unified-heatmap: {error.ui_message}\n")
+    _say(error)
     sys.exit(EXIT_CONFIG)
 
 
@@ -101,16 +122,28 @@ def _check_port(given: Mapping[str, Any]) -> None:
         ) from None
 
 
+def _on_signal(_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM and SIGINT outside the server's own time: before it there is something to undo, after it all is done.
+
+    While it serves, uvicorn has handlers of its own; once it has stopped it raises the signal again, which by default would end
+    a clean stop with a stack trace or the status of a killed process.
+    """
+    if not _is_serving:
+        sys.exit(0)
+
+
 def main() -> None:
     """Check, open, serve. Ends with exit code 2 and one sentence when something only the user can mend is wrong."""
     global _opened  # handed to the lifespan, which Streamlit calls without arguments
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _on_signal)
     os.chdir(ROOT)  # so that .streamlit/config.toml is found wherever the command was typed
     try:
         options = _server_options()
         _check_port(options)
-    except ConfigError as error:
+        _opened = _open()
+    except DashboardError as error:
         _say_and_exit(error)
-    _opened = _open_or_exit()
     try:
         app.run(config=options)
     finally:

@@ -22,7 +22,7 @@ from services.ingest.collector import Collector, CollectorSettings, ExchangeEndp
 from services.ingest.replay import ReplayCollector
 from services.live.memory import MemoryLiveState
 from services.ports import Clock, EventStore, LiveState
-from services.simulator.process import SimulatorProcess
+from services.simulator.process import SimulatorFailed, SimulatorProcess
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class NotStarted(RuntimeError):
 
 
 class Runtime:
-    """Everything with a life of its own. `start` and `stop` may be called again and again; threads return to their count."""
+    """Everything with a life of its own. One start and one stop (calling either again does nothing); then open another."""
 
     def __init__(self, settings: Settings, *, store: EventStore, live: LiveState | None = None) -> None:
         self.settings = settings
@@ -72,13 +72,17 @@ class Runtime:
         return self.settings.instruments
 
     def start(self) -> None:
-        """Start the simulator if it is the source, and the collector. Does nothing in a web-only process."""
+        """Start the simulator if it is the source, and the collector. Does nothing in a web-only process. Raises ConfigError."""
         with self._lock:
             if self.collector is not None or self.settings.role == "web":
                 return
             sys.setswitchinterval(SWITCH_INTERVAL_S)
             gc.freeze()  # what is imported by now is there for good: later collections need not walk it
-            self.collector = self._make_replay() if self.settings.source == "replay" else self._make_collector()
+            try:
+                self.collector = self._make_replay() if self.settings.source == "replay" else self._make_collector()
+            except OSError as error:
+                where = f"HEATMAP_DATA_DIR was {self.settings.data_dir}, where the spool could not be made"
+                raise ConfigError(f"{where} ({error.strerror}: {error.filename}); it must be a writable directory") from error
             self.collector.start()
             log.info("collector started: source %s, %s", self.settings.source, ", ".join(self.settings.exchanges))
 
@@ -144,7 +148,10 @@ class Runtime:
         if settings.source != "sim":
             return {name: ExchangeEndpoints(*settings.endpoint_urls(name)) for name in settings.exchanges}
         symbols = [name.removesuffix("-PERP").replace("-", "") for name in settings.instruments]
-        self._simulator = SimulatorProcess.start(symbols, seed=settings.sim_seed)
+        try:
+            self._simulator = SimulatorProcess.start(symbols, seed=settings.sim_seed)
+        except SimulatorFailed as error:
+            raise ConfigError(f"the simulated exchanges could not be started: {error}") from error
         urls = self._simulator.endpoints
         return {name: ExchangeEndpoints(urls[name]["ws"], urls[name]["rest"]) for name in settings.exchanges}
 
