@@ -11,7 +11,7 @@ import numpy as np
 
 from services.domain.book_matrix import BookMatrix, assemble
 from services.domain.book_sampling import SecondClock
-from services.domain.events import Float64
+from services.domain.events import Float64, Int64
 from services.domain.instruments import Instrument
 from services.domain.order_book import BookSide, OrderBook
 from services.domain.quantise import UInt8, quantise
@@ -25,7 +25,7 @@ US_PER_SECOND: Final = 1_000_000
 
 
 class _Sample(NamedTuple):
-    """One column: codes from `first_bin` up, and the mid in quote currency."""
+    """One column: codes from `first_bin` up to the last that is occupied, and the mid in quote currency."""
 
     first_bin: int
     bid_codes: UInt8
@@ -46,7 +46,7 @@ class TileBuilder:
     """Tiles of one instrument on one exchange, one column a second.
 
     Call `advance` before an update is applied, with that update's event time: the column of second k is then the book as it was
-    at the end of k. Cost: a division a call, and once a second about 40 ns a level plus 0.1 ms. Not thread-safe.
+    at the end of k. Cost: a division a call, and once a second about 50 ns a level plus 50 µs. Not thread-safe.
     """
 
     def __init__(self, instrument: Instrument, *, price_range_pct: float) -> None:
@@ -96,12 +96,19 @@ class TileBuilder:
 
     def _sample(self, book: OrderBook, bin_ticks: int) -> _Sample:
         mid_ticks = _mid_ticks(book)
-        first_bin = max(0, int(mid_ticks * (1.0 - self._range)) // bin_ticks)
-        n_bins = int(mid_ticks * (1.0 + self._range)) // bin_ticks + 1 - first_bin
-        bids, asks = (_usd_by_bin(each, bin_ticks, first_bin, n_bins) for each in (book.bid_side, book.ask_side))
-        return _Sample(
-            first_bin, quantise(bids * self._price_tick), quantise(asks * self._price_tick), mid_ticks * self._price_tick
-        )
+        low_ticks, high_ticks = mid_ticks * (1.0 - self._range), mid_ticks * (1.0 + self._range)
+        sides = [_cells(each, bin_ticks, max(0, int(low_ticks) // bin_ticks), int(high_ticks) // bin_ticks + 1)
+                 for each in (book.bid_side, book.ask_side)]  # fmt: skip
+        first_bin = min((int(cells.bins.min()) for cells in sides if cells.bins.size), default=int(mid_ticks) // bin_ticks)
+        codes = [quantise(np.bincount(cells.bins - first_bin, weights=cells.tick_sizes) * self._price_tick) for cells in sides]
+        return _Sample(first_bin, codes[0], codes[1], mid_ticks * self._price_tick)
+
+
+class _Cells(NamedTuple):
+    """The levels of one side: the bin of each, and its tick × size_base."""
+
+    bins: Int64
+    tick_sizes: Float64
 
 
 def _mid_ticks(book: OrderBook) -> float:
@@ -111,14 +118,14 @@ def _mid_ticks(book: OrderBook) -> float:
     return (bid + ask) / 2
 
 
-def _usd_by_bin(levels: BookSide, bin_ticks: int, first_bin: int, n_bins: int) -> Float64:
-    """(n_bins,) sums of tick × size_base by bin; levels outside are left out."""
+def _cells(levels: BookSide, bin_ticks: int, first_bin: int, end_bin: int) -> _Cells:
+    """The levels in bins [first_bin, end_bin); the others are left out."""
     held = levels.sizes_base_by_tick
     ticks = np.fromiter(held, np.int64, len(held))
-    sizes_base = np.fromiter(held.values(), np.float64, len(held))
-    bins = ticks // bin_ticks - first_bin
-    inside = (bins >= 0) & (bins < n_bins)
-    return np.bincount(bins[inside], weights=(ticks * sizes_base)[inside], minlength=n_bins).astype(np.float64, copy=False)
+    tick_sizes: Float64 = np.multiply(ticks, np.fromiter(held.values(), np.float64, len(held)), dtype=np.float64)
+    bins = ticks // bin_ticks
+    inside = (bins >= first_bin) & (bins < end_bin)
+    return _Cells(bins, tick_sizes) if inside.all() else _Cells(bins[inside], tick_sizes[inside])
 
 
 def _pack(instrument: Instrument, row: _Row) -> BookTile:
@@ -128,12 +135,9 @@ def _pack(instrument: Instrument, row: _Row) -> BookTile:
     mids = np.full(TILE_COLUMNS, np.nan)
     valid = np.zeros(TILE_COLUMNS, np.bool_)
     for column, sample in row.samples.items():
-        low = max(sample.first_bin, first_bin)
-        high = min(sample.first_bin + len(sample.bid_codes), end_bin)
-        if low < high:
-            part = slice(low - sample.first_bin, high - sample.first_bin)
-            codes[0, column, low - first_bin : high - first_bin] = sample.bid_codes[part]
-            codes[1, column, low - first_bin : high - first_bin] = sample.ask_codes[part]
+        for which, held in enumerate((sample.bid_codes, sample.ask_codes)):
+            offset = sample.first_bin - first_bin
+            codes[which, column, offset : offset + len(held)] = held
         mids[column] = sample.mid
         valid[column] = True
     return BookTile(
@@ -152,18 +156,11 @@ def _pack(instrument: Instrument, row: _Row) -> BookTile:
 
 
 def _occupied(row: _Row) -> tuple[int, int]:
-    """[first, end) bins that hold anything in any column; the mid's bin alone where nothing does."""
-    firsts: list[int] = []
-    ends: list[int] = []
-    for sample in {id(each): each for each in row.samples.values()}.values():
-        held = np.flatnonzero(sample.bid_codes | sample.ask_codes)
-        if held.size:
-            firsts.append(sample.first_bin + int(held[0]))
-            ends.append(sample.first_bin + int(held[-1]) + 1)
-    if not firsts:
-        any_bin = next(iter(row.samples.values())).first_bin
-        return any_bin, any_bin + 1
-    return min(firsts), max(ends)
+    """[first, end) bins that hold anything in any column, the first of them alone where nothing does."""
+    samples = row.samples.values()
+    first_bin = min(sample.first_bin for sample in samples)
+    end_bin = max(sample.first_bin + max(len(sample.bid_codes), len(sample.ask_codes)) for sample in samples)
+    return first_bin, max(end_bin, first_bin + 1)
 
 
 def roll_up(tiles: Sequence[BookTile], *, step_s: int) -> list[BookTile]:

@@ -9,11 +9,13 @@ import numpy.typing as npt
 import zstandard
 
 from services.domain.events import Float64
-from services.domain.quantise import USD_BY_CODE, Float32
+from services.domain.quantise import USD_BY_CODE, Float32, UInt8
 from services.domain.stored import TILE_COLUMNS, BookTile
 from services.domain.tile_codec import PriceLattice, tile_mids, unpack_tile, valid_columns
 
 US_PER_SECOND: Final = 1_000_000
+_BLOCK_BINS: Final = 512
+_ONE_THREAD_PRODUCTS: Final = 1 << 18  # a larger matrix product wakes the BLAS threads, which wait for a busy core
 
 
 class GridMeans(NamedTuple):
@@ -45,6 +47,7 @@ class TileGrid:
         self._usd_seconds: Float32 = np.zeros((2, n_columns, n_bins), np.float32)
         self._seconds: Float64 = np.zeros(n_columns)
         self._mid_seconds: Float64 = np.zeros(n_columns)
+        self._amounts: Float32 = np.empty((_BLOCK_BINS, TILE_COLUMNS), np.float32)
         self._decompressor = zstandard.ZstdDecompressor()
         self._weights: dict[tuple[int, int, int], Float32] = {}
 
@@ -84,14 +87,26 @@ class TileGrid:
         bin_end = min(tile.n_bins, self.n_bins * n_fine - offset)
         if bin_from >= bin_end:
             return
-        codes = unpack_tile(tile, self._decompressor)[:, bin_from:bin_end]
-        usd = (np.take(USD_BY_CODE, codes).reshape(-1, TILE_COLUMNS) @ weights).reshape(2, bin_end - bin_from, -1)
+        usd = self._usd_seconds_of(unpack_tile(tile, self._decompressor)[:, bin_from:bin_end], weights)
         grid_first = (offset + bin_from) // n_fine
         grid_end = -(-(offset + bin_end) // n_fine)
         cuts = np.arange(grid_first, grid_end, dtype=np.int64) * n_fine - offset - bin_from
         cuts[0] = 0
         summed = np.add.reduceat(usd, cuts, axis=1) if n_fine > 1 else usd
         self._usd_seconds[:, first:end, grid_first:grid_end] += summed.transpose(0, 2, 1)
+
+    def _usd_seconds_of(self, codes: UInt8, weights: Float32) -> Float32:
+        """(2, bins, columns) from codes (2, bins, TILE_COLUMNS), some bins at a time so that the amounts stay in the cache."""
+        n_bins, n_columns = codes.shape[1], weights.shape[1]
+        usd: Float32 = np.empty((2, n_bins, n_columns), np.float32)
+        n_block = min(_BLOCK_BINS, max(1, _ONE_THREAD_PRODUCTS // (TILE_COLUMNS * n_columns)))
+        for which in (0, 1):
+            for low in range(0, n_bins, n_block):
+                part = codes[which, low : low + n_block]
+                amounts = self._amounts[: len(part)]
+                np.take(USD_BY_CODE, part, out=amounts, mode="clip")  # "clip" writes in place, and no code is out of range
+                np.matmul(amounts, weights, out=usd[which, low : low + n_block])
+        return usd
 
     def means(self) -> GridMeans:
         """The means over observed time. The last call: the sums become the result, and the grid is used up."""
