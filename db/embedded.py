@@ -177,7 +177,7 @@ class _Home:
         if version != VERSION:
             raise ConfigError(
                 f"{self.pgdata} was made by PostgreSQL {version} and the embedded one is {VERSION}; "
-                "move its content with pg_dump, or set HEATMAP_DATA_DIR to a new directory"
+                f"move its content with pg_dump, or {WAY_OUT}"
             )
 
     def bring_up(self) -> str:
