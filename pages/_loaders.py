@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
 
 import streamlit as st
+from _figures import Drawn, draw_liquidations, draw_liquidity, draw_overview
 
 from services import runtime as runtimes
-from services.charts.book_heatmap import book_heatmap
-from services.charts.inputs import HeatMatrix, ThemeName, View
-from services.charts.liquidation_heatmap import liquidation_heatmap
-from services.charts.overview import overview
+from services.charts.inputs import ThemeName
 from services.domain.errors import StoreError
 from services.domain.health import StoreStatus
 from services.runtime import Runtime
@@ -21,20 +19,10 @@ from services.views.freshness import Fresh, FreshResults
 from services.views.history import History
 from services.views.liquidations import LiquidationsView, build_liquidations
 from services.views.liquidity import LiquidityView, build_liquidity
-from services.views.notices import coverage_label
 from services.views.overview import OverviewView, build_overview
 from services.views.selection import Selection
 
 Built = TypeVar("Built")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Drawn(Generic[Built]):
-    """A view and its figure; `figure` is None while there is nothing to draw on."""
-
-    view: Built
-    figure: Mapping[str, Any] | None
-    matrices: Mapping[str, HeatMatrix]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,51 +106,3 @@ def _now(
         now_us=now_us,
         make=lambda: draw(build(context, selection, now_us, selection.name), colours),
     )
-
-
-def draw_liquidations(view: LiquidationsView, colours: ThemeName) -> Drawn[LiquidationsView]:
-    """The figure of the Liquidations page."""
-    chart = view.chart
-    if chart is None:
-        return Drawn(view, None, {})
-    figure = liquidation_heatmap(
-        _themed(chart.frame, colours),
-        long=chart.long,
-        short=chart.short,
-        line=chart.line,
-        profile=chart.profile,
-        coverage=coverage_label(view.selection.exchanges),
-    )
-    return Drawn(view, figure, {"long": chart.long, "short": chart.short})
-
-
-def draw_liquidity(view: LiquidityView, colours: ThemeName) -> Drawn[LiquidityView]:
-    """The figure of the Liquidity page."""
-    chart = view.chart
-    if chart is None:
-        return Drawn(view, None, {})
-    frame = _themed(chart.frame, colours)
-    figure = book_heatmap(frame, book=chart.book, line=chart.line, trades=chart.trades, depth=chart.depth)
-    return Drawn(view, figure, {"book": chart.book})
-
-
-def draw_overview(view: OverviewView, colours: ThemeName) -> Drawn[OverviewView]:
-    """Both heatmaps in one figure; None until both have an axis."""
-    left, right = view.liquidations.chart, view.liquidity.chart
-    if left is None or right is None:
-        return Drawn(view, None, {})
-    figure = overview(
-        _themed(right.frame, colours),
-        long=left.long,
-        short=left.short,
-        book=right.book,
-        line=right.line,
-        trades=right.trades,
-        depth=right.depth,
-        coverage=coverage_label(view.liquidations.selection.exchanges),
-    )
-    return Drawn(view, figure, {"long": left.long, "short": left.short, "book": right.book})
-
-
-def _themed(frame: View, colours: ThemeName) -> View:
-    return replace(frame, theme=colours)

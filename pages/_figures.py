@@ -1,0 +1,75 @@
+"""Figures of the pages: a view and the theme in, what the live chart shows out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from services.charts.book_heatmap import book_heatmap
+from services.charts.inputs import HeatMatrix, ThemeName, View
+from services.charts.liquidation_heatmap import liquidation_heatmap
+from services.charts.overview import overview
+from services.views.liquidations import LiquidationsView
+from services.views.liquidity import LiquidityView
+from services.views.notices import coverage_label
+from services.views.overview import OverviewView
+
+Built = TypeVar("Built")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn(Generic[Built]):
+    """A view and its figure; `figure` is None while there is nothing to draw on."""
+
+    view: Built
+    figure: Mapping[str, Any] | None
+    matrices: Mapping[str, HeatMatrix]
+
+
+def draw_liquidations(view: LiquidationsView, colours: ThemeName) -> Drawn[LiquidationsView]:
+    """The figure of the Liquidations page."""
+    chart = view.chart
+    if chart is None:
+        return Drawn(view, None, {})
+    figure = liquidation_heatmap(
+        _themed(chart.frame, colours),
+        long=chart.long,
+        short=chart.short,
+        line=chart.line,
+        profile=chart.profile,
+        coverage=coverage_label(view.selection.exchanges),
+    )
+    return Drawn(view, figure, {"long": chart.long, "short": chart.short})
+
+
+def draw_liquidity(view: LiquidityView, colours: ThemeName) -> Drawn[LiquidityView]:
+    """The figure of the Liquidity page."""
+    chart = view.chart
+    if chart is None:
+        return Drawn(view, None, {})
+    frame = _themed(chart.frame, colours)
+    figure = book_heatmap(frame, book=chart.book, line=chart.line, trades=chart.trades, depth=chart.depth)
+    return Drawn(view, figure, {"book": chart.book})
+
+
+def draw_overview(view: OverviewView, colours: ThemeName) -> Drawn[OverviewView]:
+    """Both heatmaps in one figure; None until both have an axis."""
+    left, right = view.liquidations.chart, view.liquidity.chart
+    if left is None or right is None:
+        return Drawn(view, None, {})
+    figure = overview(
+        _themed(right.frame, colours),
+        long=left.long,
+        short=left.short,
+        book=right.book,
+        line=right.line,
+        trades=right.trades,
+        depth=right.depth,
+        coverage=coverage_label(view.liquidations.selection.exchanges),
+    )
+    return Drawn(view, figure, {"long": left.long, "short": left.short, "book": right.book})
+
+
+def _themed(frame: View, colours: ThemeName) -> View:
+    return replace(frame, theme=colours)
