@@ -31,7 +31,8 @@ LAYERS: dict[str, set[str]] = {
         "services.simulator.process",
     },
     "services.commands": {  # launchers, like app.py: what they open, they hand on
-        "config", "db", "services.clock", "services.domain", "services.exchanges", "services.ingest", "services.live", "services.ports",
+        "config", "db", "services.clock", "services.domain", "services.exchanges", "services.ingest", "services.live",
+        "services.ports",
         "services.simulator.process", "services.version", "services.runtime",
     },
     "services.cli": {"services.commands", "services.domain", "services.version"},

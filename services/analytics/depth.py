@@ -9,7 +9,6 @@ import numpy as np
 
 from services.domain.events import Float64
 
-
 ROUNDING: Final = 1e-9  # of the band: a level exactly on its edge stays in, whatever the last bit of the product is
 
 
