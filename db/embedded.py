@@ -26,7 +26,7 @@ from urllib.parse import quote
 import psycopg2
 from psycopg2 import sql
 
-from db.os_account import WAY_OUT, Account, server_account
+from db.os_account import WAY_OUT, Account, refuse_somebodys_home, server_account
 from db.postmaster import Postmaster, has_any_process, is_server_of, read_pid_file, remove_stale_files
 from db.sql import QUERIES
 from services.domain.errors import ConfigError, StoreUnavailable
@@ -80,7 +80,7 @@ def start_embedded(data_dir: Path) -> EmbeddedServer:
     binaries = _find_binaries()
     place = _usable_directory(data_dir)
     try:
-        home = _Home(place, binaries, server_account(place / "postgres", binaries=binaries / "postgres"))
+        home = _Home(place, binaries, server_account(place, binaries=binaries))
         with home.start_lock():
             users_lock = (place / "postgres.users").open("ab")
             fcntl.flock(users_lock, fcntl.LOCK_SH)
@@ -119,6 +119,7 @@ def _usable_directory(data_dir: Path) -> Path:
             f"HEATMAP_DATA_DIR was {str(place)!r}; the embedded PostgreSQL needs a path without spaces, quotes and backslashes; "
             f"{WAY_OUT}"
         )
+    refuse_somebodys_home(place)
     try:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place):
@@ -296,7 +297,8 @@ class _Home:
 def _words_of(error: subprocess.SubprocessError) -> str:
     output = getattr(error, "output", None)
     lines = output.decode(errors="replace").strip().splitlines() if isinstance(output, bytes) else []
-    return lines[-1] if lines else str(error)
+    told = [line for line in lines if "error:" in line or "FATAL:" in line]
+    return (told or lines or [str(error)])[-1]
 
 
 def _url(found: Postmaster, database: str) -> str:

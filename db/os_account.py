@@ -35,18 +35,20 @@ def server_account(data_dir: Path, *, binaries: Path) -> Account:
     """The account for a server on `data_dir`: ourselves, or a service user when we are root.
 
     As root, the directories above data and binaries are opened for passing through (o+x, never for listing) where they are
-    root's. Raises ConfigError below the home of somebody else, whose files root must not take over.
+    root's. Raises ConfigError where they are somebody else's.
     """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid(), is_other=False)
-    _refuse_somebodys_home(data_dir)
     entry = _service_user()
-    for path in (data_dir, binaries):
-        _open_parents(path, entry.pw_uid)
+    for directory in (data_dir, binaries):
+        _open_the_way(directory, entry.pw_uid)
     return Account(entry.pw_uid, entry.pw_gid, is_other=True)
 
 
-def _refuse_somebodys_home(data_dir: Path) -> None:
+def refuse_somebodys_home(data_dir: Path) -> None:
+    """Raise ConfigError when we are root and the directory is below the home of somebody else: before anything is made there."""
+    if os.geteuid() != 0:
+        return
     for entry in pwd.getpwall():
         home = Path(entry.pw_dir)
         is_person = entry.pw_uid >= _FIRST_PERSON_UID and entry.pw_uid != _NOBODY_UID and len(home.parts) > 1
@@ -75,8 +77,8 @@ def _service_user() -> pwd.struct_passwd:
         ) from None
 
 
-def _open_parents(path: Path, uid: int) -> None:
-    for parent in path.parents:
+def _open_the_way(directory: Path, uid: int) -> None:
+    for parent in (directory, *directory.parents):
         found = parent.stat()
         if found.st_mode & stat.S_IXOTH or (found.st_uid == uid and found.st_mode & stat.S_IXUSR):
             continue
