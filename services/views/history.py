@@ -98,7 +98,11 @@ class History:
         return tuple(sorted(touching, key=lambda gap: gap.start_time_us))
 
     def tiles(self, window: TimeWindow, exchange: str, instrument: str, now_us: int, *, step_s: int) -> list[BookTile]:
-        """Tile rows that cover the window: coarse ones as far as they were made, finer ones after them, live ones last."""
+        """Tile rows that cover the window: coarse ones as far as they were made, finer ones after them, live ones last.
+
+        The newest coarse row is filled piece by piece, so finer rows are read from its last observed column on. Rows may overlap:
+        they hold the same seconds, and a time-weighted mean of the same is the same.
+        """
         settled_us = _settled_end(window, now_us)
 
         def make() -> list[BookTile]:
@@ -107,19 +111,18 @@ class History:
             for step in sorted((step for step in TILE_STEPS_S if step <= step_s), reverse=True):
                 if start_us < settled_us:
                     found = self._store.book_tiles(TimeWindow(start_us, settled_us), exchange, instrument, step_s=step)
-                    found = [tile for tile in found if _tile_end(tile) <= settled_us or step == 1]
                     rows += found
-                    start_us = max([start_us, *(_tile_end(tile) for tile in found)])
+                    start_us = max([start_us, *(_seen_end(tile) for tile in found)])
             return rows
 
         key = ("tiles", exchange, instrument, step_s, window.start_us // MINUTE_US, settled_us)
         stored = self._guarded(lambda: self._blocks.get_or_make(key, make))
         rows = stored or []
-        covered_us = max((_tile_end(tile) for tile in rows), default=window.start_us)
+        covered_us = max((_seen_end(tile) for tile in rows), default=window.start_us)
         snapshot = self._live.snapshot(exchange, instrument)
         # Read even beside a live state: after a restart the last minutes are in the store only.
         recent = [*self._recent_tiles(window, exchange, instrument, covered_us), *(snapshot.tiles if snapshot else ())]
-        return [*rows, *(tile for tile in recent if tile.start_time_us >= covered_us and _tile_end(tile) > window.start_us)]
+        return [*rows, *(tile for tile in recent if _tile_end(tile) > max(covered_us, window.start_us))]
 
     def _recent_tiles(self, window: TimeWindow, exchange: str, instrument: str, covered_us: int) -> list[BookTile]:
         """One-second rows of the last minutes, for which no block is kept yet."""
@@ -161,6 +164,11 @@ def _touches(gap: FeedGap, window: TimeWindow) -> bool:
 
 def _tile_end(tile: BookTile) -> int:
     return tile.start_time_us + TILE_COLUMNS * tile.step_s * US_PER_SECOND
+
+
+def _seen_end(tile: BookTile) -> int:
+    """The end of the row's last observed column; its start when none was."""
+    return tile.start_time_us + tile.valid.bit_length() * tile.step_s * US_PER_SECOND
 
 
 def _settled_end(window: TimeWindow, now_us: int) -> int:
