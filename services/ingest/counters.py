@@ -103,3 +103,32 @@ class RecentKeys:
         if len(self._keys) > self._n_kept:
             self._keys.popitem(last=False)
         return True
+
+
+class FreshKeys:
+    """Has this key been seen within the last span? Two generations of keys: memory follows the rate, not a count. One thread.
+
+    A key is remembered for between one and about two spans of the caller's clock, unless more than `n_max` come in one span: then the
+    older generation goes early.
+    """
+
+    def __init__(self, span_us: int, *, n_max: int) -> None:
+        self._span_us = span_us
+        self._n_max = n_max
+        self._young: set[Hashable] = set()
+        self._old: set[Hashable] = set()
+        self._turn_us = 0
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def is_new(self, key: Hashable, now_us: int) -> bool:
+        """True the first time within the span."""
+        if now_us >= self._turn_us or len(self._young) >= self._n_max:
+            self._old = self._young if now_us < self._turn_us + self._span_us else set()
+            self._young = set()
+            self._turn_us = now_us + self._span_us
+        if key in self._young or key in self._old:
+            return False
+        self._young.add(key)
+        return True

@@ -36,7 +36,7 @@ from services.ports import Clock
 
 log = logging.getLogger(__name__)
 
-_LIQUIDATION_KEYS: Final = 20_000  # OKX repeats recent liquidations after each subscription
+_LIQUIDATION_KEYS: Final = 10_000  # OKX repeats recent liquidations after each subscription
 _KINDS: Final[dict[type, EventKind]] = {
     Liquidation: EventKind.LIQUIDATION,
     Trade: EventKind.TRADE,

@@ -6,11 +6,13 @@ from typing import Final
 
 from services.domain.bars import BarBuilder
 from services.domain.events import Trade
-from services.ingest.counters import RecentKeys
+from services.ingest.counters import FreshKeys
 from services.ingest.outlet import Outlet
 
-_IDS_KEPT: Final = 1_024  # of each instrument: some seconds of a busy one, more than two connections overlap by
+_IDS_SPAN_US: Final = 10_000_000  # longer than two connections overlap by
+_IDS_MAX: Final = 20_000  # of one instrument in that span
 _GRACE_US: Final = 2_000_000
+_SHOW_EVERY_US: Final = 500_000
 
 
 class _Market:
@@ -20,7 +22,7 @@ class _Market:
 
     def __init__(self, exchange: str, instrument: str) -> None:
         self.bars = BarBuilder(exchange, instrument)
-        self.ids = RecentKeys(_IDS_KEPT)
+        self.ids = FreshKeys(_IDS_SPAN_US, n_max=_IDS_MAX)
         self.is_dirty = False
         self.last_event_us = 0
         self.last_received_us = 0
@@ -33,6 +35,7 @@ class TradeDesk:
         self._outlet = outlet
         self._large_trade_usd = large_trade_usd
         self._markets: dict[tuple[str, str], _Market] = {}
+        self._next_show_us = 0
         self.n_duplicates = 0
 
     def on_trade(self, trade: Trade) -> None:
@@ -40,7 +43,7 @@ class TradeDesk:
         market = self._markets.get(key)
         if market is None:
             market = self._markets[key] = _Market(*key)
-        if not market.ids.is_new(trade.trade_id):
+        if not market.ids.is_new(trade.trade_id, trade.received_time_us):
             self.n_duplicates += 1
             return
         market.last_event_us = max(market.last_event_us, trade.event_time_us)
@@ -55,6 +58,9 @@ class TradeDesk:
 
     def tick(self, now_us: int) -> None:
         """Show the filling bars, and close those whose second is over though no later trade came."""
+        if now_us < self._next_show_us:
+            return
+        self._next_show_us = now_us + _SHOW_EVERY_US
         for market in self._markets.values():
             if not market.is_dirty:
                 continue

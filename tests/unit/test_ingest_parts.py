@@ -14,7 +14,7 @@ from services.domain.instruments import InstrumentCatalog
 from services.domain.stored import StoredEvent, TradeBar
 from services.exchanges.binance import BinanceAdapter
 from services.ingest.connection_stats import ConnectionStats
-from services.ingest.counters import ErrorCounts, RecentDelays, RecentKeys, readable_example
+from services.ingest.counters import ErrorCounts, FreshKeys, RecentDelays, RecentKeys, readable_example
 from services.ingest.gaps import GapLedger
 from services.ingest.inbox import Inbox
 from services.ingest.metrics import MetricsThinner
@@ -154,6 +154,28 @@ def test_recent_keys_agree_with_a_plain_list(keys: list[int], n_kept: int) -> No
             twin.remove(key)
         twin = [*twin, key][-n_kept:]
     assert len(recent) == len(twin)
+
+
+@given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 6)), max_size=100))
+def test_fresh_keys_remember_for_at_least_a_span_and_at_most_two(steps: list[tuple[int, int]]) -> None:
+    fresh, last_accepted, now_us = FreshKeys(20, n_max=1_000), dict[int, int](), 0
+    for key, pause_us in steps:
+        now_us += pause_us
+        age_us = now_us - last_accepted[key] if key in last_accepted else None
+        if fresh.is_new(key, now_us):
+            assert age_us is None or age_us >= 20
+            last_accepted[key] = now_us
+        else:
+            assert age_us is not None
+            assert age_us < 40 + 6  # a turn waits for the next key
+
+
+def test_fresh_keys_stay_bounded_in_a_burst_and_forget_after_a_pause() -> None:
+    fresh = FreshKeys(1_000, n_max=50)
+    for key in range(10_000):
+        assert fresh.is_new(key, 5)
+    assert len(fresh) <= 100
+    assert fresh.is_new(9_999, 50_000)
 
 
 # --- gaps
