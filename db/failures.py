@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 import psycopg2
 from psycopg2 import errors as pg
@@ -47,7 +47,10 @@ def opening_failure(error: psycopg2.Error, dsn: str) -> ConfigError | StoreUnava
 
 def masked_dsn(dsn: str) -> str:
     """A connection URL fit for a log: without password and query."""
-    parts = urlsplit(dsn)
+    try:
+        parts = urlsplit(dsn)
+    except ValueError:
+        return "the given URL"
     user, has_at, place = parts.netloc.rpartition("@")
     name, has_password, _ = user.partition(":")
     shown = f"{name}:***" if has_password else name
@@ -56,9 +59,13 @@ def masked_dsn(dsn: str) -> str:
 
 def masked(text: str, dsn: str) -> str:
     """The text without the password of the connection URL, as written and as meant."""
-    user, _, _ = urlsplit(dsn).netloc.rpartition("@")
-    _, _, password = user.partition(":")
-    for secret in {password, unquote(password)} - {""}:
+    try:
+        parts = urlsplit(dsn)
+    except ValueError:
+        return text.replace(dsn, "***")
+    _, _, written = parts.netloc.rpartition("@")[0].partition(":")
+    secrets = {written, unquote(written), *parse_qs(parts.query).get("password", ())}
+    for secret in sorted(secrets - {""}, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
 

@@ -32,6 +32,12 @@ def on_database(url: str, database: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
 
 
+def as_user(url: str, user: str, password: str) -> str:
+    """The same database, another user."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.netloc.rpartition('@')[2]}"))
+
+
 def execute(url: str, statement: str | sql.Composable, parameters: object = None) -> list[tuple]:
     """Run one statement outside any transaction; its rows, if it has any."""
     with closing(psycopg2.connect(url)) as opened:

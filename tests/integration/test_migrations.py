@@ -13,7 +13,7 @@ from db.connect import open_store
 from db.migrate import Migration, load_migrations, migrate
 from db.pool import connect
 from services.domain.errors import ConfigError, StoreRejected
-from tests.pg import execute
+from tests.pg import as_user, execute
 
 pytestmark = pytest.mark.postgres
 
@@ -102,7 +102,7 @@ def test_a_user_who_may_not_make_a_schema_is_told_what_to_grant(empty_database: 
     execute(empty_database, "DROP ROLE IF EXISTS heatmap_test_reader")
     execute(empty_database, "CREATE ROLE heatmap_test_reader LOGIN PASSWORD 'reader'")
     with pytest.raises(ConfigError, match="grant it CREATE on the database"):
-        open_store(database_url=empty_database.replace("postgres@", "heatmap_test_reader:reader@"), data_dir=Path())
+        open_store(database_url=as_user(empty_database, "heatmap_test_reader", "reader"), data_dir=Path())
     execute(empty_database, "DROP ROLE heatmap_test_reader")
 
 

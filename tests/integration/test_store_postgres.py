@@ -22,7 +22,7 @@ from db.sql import QUERIES, parse_queries
 from services.domain.errors import ConfigError, StoreRejected, StoreUnavailable
 from services.domain.windows import TimeWindow, from_us
 from services.ports import AppendResult
-from tests.pg import execute
+from tests.pg import execute, on_database
 from tests.store_rows import BTC, DAY, ETH, MINUTE, SECOND, T0, WHOLE_DAY, bar, gap, liquidation, metrics, tile, trade
 
 pytestmark = pytest.mark.postgres
@@ -210,6 +210,7 @@ def test_unanalysed_tables_still_tell_their_rows_and_size(postgres_store: Postgr
         ("postgresql://nobody:s3cret%21@no-such-host.invalid/heatmap", ConfigError, "translate"),
         ("postgresql://nobody:s3cret%21@127.0.0.1:notaport/heatmap", ConfigError, "port"),
         ("postgresql://nobody:s3cret%21@127.0.0.1/heatmap?nonsense=1", ConfigError, "nonsense"),
+        ("postgresql://nobody:***@127.0.0.1:1/heatmap?password=s3cret", StoreUnavailable, "refused"),
     ],
 )
 def test_a_wrong_url_is_told_in_one_sentence_without_its_password(url: str, error: type[Exception], words: str) -> None:
@@ -224,7 +225,7 @@ def test_a_wrong_url_is_told_in_one_sentence_without_its_password(url: str, erro
 
 def test_a_database_that_is_not_there_is_for_the_user_to_mend(pg_server: str) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
-        open_store(database_url=pg_server.replace("/heatmap?", "/nowhere?"), data_dir=Path())
+        open_store(database_url=on_database(pg_server, "nowhere"), data_dir=Path())
 
 
 def test_a_server_older_than_14_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
