@@ -36,6 +36,10 @@ class ChecksumTexts:
         self._asks: dict[int, LevelText] = {}
         self.is_complete = False  # whether every level's text is here
 
+    @property
+    def n_texts(self) -> int:
+        return len(self._bids) + len(self._asks)
+
     def clear(self) -> None:
         """Forget everything; nothing is verified until the next snapshot."""
         self._bids.clear()

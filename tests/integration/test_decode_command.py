@@ -23,7 +23,8 @@ from services.domain.checksum import signed_crc32
 from services.domain.events import Trade
 from services.domain.instruments import InstrumentCatalog
 from services.exchanges.bundled import bundled_instruments
-from services.ingest.recording import RecordingWriter, read_recording
+from services.exchanges.bybit import BybitAdapter
+from services.ingest.recording import RecordedFrame, RecordingWriter, read_recording
 
 ROOT = Path(__file__).parents[2]
 PAYLOADS = ROOT / "tests" / "payloads"
@@ -356,6 +357,21 @@ def test_rest_lines_of_the_recording_supply_instruments(tmp_path: Path, capsysbi
     rows, errors, _ = run_here(capsysbinary, write(tmp_path / "r.jsonl", lines))
     assert [row["instrument"] for row in rows] == ["BLZ-USDT-PERP"]
     assert "error binance unknown_instrument 1 e.g." in errors
+
+
+def test_each_connection_has_a_decoder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+
+    class Counting(BybitAdapter):
+        def __init__(self, catalog: InstrumentCatalog) -> None:
+            super().__init__(catalog)
+            made.append(self)
+
+    monkeypatch.setattr("services.commands.decode.ADAPTERS", {"bybit": Counting})
+    printer = EventPrinter(InstrumentCatalog(), write=len, complain=len)
+    for connection in ("one", "two", "one", "two"):
+        printer.take(RecordedFrame(T0, "bybit", connection, '{"op":"pong"}'))
+    assert (len(made), printer.n_errors.total()) == (2, 0)
 
 
 def test_a_contract_listed_anew_with_another_tick_starts_its_book_again(

@@ -58,7 +58,7 @@ def slow_bar(start_us: int, trades: list[Trade]) -> TradeBar:
 # Whole USD, so that sums are exact in any order of adding.
 some_trades = st.lists(
     st.tuples(
-        st.integers(0, 1_500_000),
+        st.one_of(st.just(0), st.integers(0, 1_500_000)),
         st.integers(90, 110),
         st.sampled_from(["1", "999", "1000", "9999", "10000", "250000", "1000000", "7000000"]),
         st.sampled_from(["buy", "sell"]),
@@ -102,9 +102,16 @@ def test_a_late_trade_is_counted_and_never_reopens_a_bar() -> None:
     assert [bar.start_time_us for bar in builder.flush(T0 + 4 * S)] == [T0 + 3 * S]
 
 
-def test_open_and_close_follow_event_time_not_arrival() -> None:
+def test_open_and_close_follow_event_time_and_among_equal_times_arrival() -> None:
     builder = BarBuilder("okx", "BTC-USDT-PERP")
-    for at_us, price in ((T0 + 500, "101"), (T0 + 100, "99"), (T0 + 900, "103"), (T0 + 700, "98")):
+    for at_us, price in (
+        (T0 + 500, "101"),
+        (T0 + 100, "99"),
+        (T0 + 900, "102"),
+        (T0 + 700, "98"),
+        (T0 + 900, "103"),
+        (T0 + 100, "98.5"),
+    ):
         builder.add(trade(at_us, price))
     partial = builder.partial()
     assert partial is not None

@@ -60,12 +60,14 @@ def test_chunks_come_back_to_the_last_bit(data: st.DataObject, sizes: st.SearchS
 
 
 def test_sizes_of_contracts_stay_small_although_they_are_not_round_decimals() -> None:
-    sizes = [float(contracts) * 0.01 for contracts in (7, 29, 57)]
-    assert any(value != float(f"{value:.2f}") for value in sizes)  # 0.29 is 0.29, but 7 × 0.01 is 0.07 and a bit
-    whole = [sample(second, [(100 - row, value) for row, value in enumerate(sizes * 60)], []) for second in range(60)]
-    raw = [sample(second, [(100 - row, value * 1.1**row) for row, value in enumerate(sizes * 60)], []) for second in range(60)]
-    as_contracts, as_doubles = (len(encode_chunk(CONTRACTS, T0, rows, n_levels=200).payload) for rows in (whole, raw))
-    assert as_contracts < as_doubles / 3
+    rng = np.random.default_rng(7)
+    sizes = (rng.integers(1, 5_000, (60, 200)) * 0.01).tolist()
+    assert any(value != float(f"{value:.2f}") for row in sizes for value in row)  # 57 × 0.01 is 0.5700000000000001
+    samples = [sample(second, [(1_000 - at, value) for at, value in enumerate(row)], []) for second, row in enumerate(sizes)]
+    as_contracts, as_doubles = (encode_chunk(each, T0, samples, n_levels=200) for each in (CONTRACTS, INSTRUMENT))
+    assert same(decode_chunk(as_contracts), samples)
+    assert same(decode_chunk(as_doubles), samples)
+    assert len(as_contracts.payload) < len(as_doubles.payload) / 2
 
 
 def test_a_minute_of_a_live_book_is_finished_when_it_ended() -> None:

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.domain.book_sync import BookSync, SyncOutcome
-from services.domain.checksum import signed_crc32
+from services.domain.checksum import ChecksumTexts, signed_crc32
 from services.domain.errors import DecodeError
 from services.domain.events import BookChecksum, BookUpdate
+from services.domain.order_book import OrderBook
 from tests.unit.test_order_book import INSTRUMENT, Pairs, levels_of, pairs_of
 
 A, B, S, G = SyncOutcome.APPLIED, SyncOutcome.BUFFERED, SyncOutcome.IGNORED, SyncOutcome.GAP  # S: skipped
@@ -253,6 +254,14 @@ def test_checksum_is_verified_over_the_best_25_levels_as_sent() -> None:
     assert sync.checksum_ok is True
     assert sync.on_update(checked(diff(7, 7, 6, [(99, 3.0)]), after, asks)) is SyncOutcome.CHECKSUM  # made for another book
     assert (sync.checksum_ok, sync.n_checksum_mismatches, sync.is_synced) == (False, 1, False)
+
+
+def test_texts_are_kept_of_standing_levels_only() -> None:
+    texts, book = ChecksumTexts(), OrderBook(INSTRUMENT)
+    for update in (snapshot(5), diff(6, 6, 5, [(11, 1.0), (12, 1.0)]), diff(7, 7, 6, [(11, 0.0), (12, 2.0), (9, 0.0)])):
+        book.apply(update)
+        texts.apply(checked(update, [], []), book)
+    assert texts.n_texts == book.n_levels == 3
 
 
 def test_a_checksum_of_zero_or_none_is_not_verified() -> None:

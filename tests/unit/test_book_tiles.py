@@ -208,10 +208,10 @@ def test_the_partial_row_grows_and_equals_the_finished_one_in_the_end() -> None:
 
 def test_bins_hold_what_is_occupied_and_nothing_beyond_the_range() -> None:
     builder = TileBuilder(INSTRUMENT, price_range_pct=1.0)
-    book = a_book([(200_000, 1.0), (199_000, 1.0), (5, 900.0)], [(200_001, 1.0), (9_000_000, 900.0)], at_us=T0)
+    book = a_book([(200_000, 1.0), (199_000, 1.0), (5, 900.0)], [(200_001, 1.0), (202_000, 1.0), (202_010, 9.0)], at_us=T0)
     builder.advance(book, T0)
     tile = minute_of(builder.advance(book, T0 + 60 * S))
-    assert (tile.bin_ticks, tile.first_bin, tile.n_bins) == (10, 19_900, 101)
+    assert (tile.bin_ticks, tile.first_bin, tile.n_bins) == (10, 19_900, 301)  # 1 % up is 202,000.5: its bin is the last
 
 
 # --- rolling up and assembling ----------------------------------------------------------------------------------------

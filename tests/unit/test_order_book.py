@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.domain import order_book
@@ -61,12 +61,16 @@ class SlowBook:
                 del held[tick]
 
 
-ticks = st.one_of(st.integers(-20, 20), st.integers(-5_000, 5_000))
 sizes = st.sampled_from([0.0, 0.0, 0.001, 1.5, 7.0])
-changes = st.lists(st.tuples(ticks, sizes), max_size=30)
 
 
-@given(st.lists(st.tuples(changes, changes, st.sampled_from([False, False, False, True])), min_size=1, max_size=12))
+def scripts(ticks: st.SearchStrategy[int]) -> st.SearchStrategy[list[tuple[Pairs, Pairs, bool]]]:
+    changes = st.lists(st.tuples(ticks, sizes), max_size=30)
+    return st.lists(st.tuples(changes, changes, st.sampled_from([False, False, False, True])), min_size=1, max_size=12)
+
+
+@settings(max_examples=300)
+@given(st.one_of(scripts(st.integers(-6, 6)), scripts(st.integers(-100, 100)), scripts(st.integers(-5_000, 5_000))))
 def test_book_equals_two_plain_dicts_after_any_updates(script: list[tuple[Pairs, Pairs, bool]]) -> None:
     book, slow = OrderBook(INSTRUMENT), SlowBook()
     for bids, asks, is_snapshot in script:
