@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
-from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
+from typing import Final, NamedTuple
+from urllib.parse import parse_qs, unquote
 
 import psycopg2
 from psycopg2 import errors as pg
@@ -16,6 +16,8 @@ from services.domain.errors import ConfigError, StoreError, StoreRejected, Store
 _PASSING: Final = ("starting up", "shutting down", "recovery mode", "not yet accepting", "too many clients", "connection slots")
 # libpq's own words for what only the user can mend; after a FATAL of the server it is the same.
 _USERS_TO_MEND: Final = ("FATAL", "could not translate host name", "does not support SSL", "no password supplied", "invalid")
+
+_MUST_BE_ENCODED: Final = frozenset("/?#[]@: ")
 
 
 @contextmanager
@@ -36,38 +38,48 @@ def as_ours(error: psycopg2.Error, what: str) -> StoreError:
 
 def opening_failure(error: psycopg2.Error, dsn: str) -> ConfigError | StoreUnavailable:
     """Our error for a connection that could not be opened: ConfigError when only the user can mend it."""
-    text = masked(_first_line(error), dsn)
-    sentence = f"PostgreSQL at {masked_dsn(dsn)} could not be opened: {text}"
+    text = _first_line(error)
     is_passing = any(words in text for words in _PASSING)
     is_users = isinstance(error, psycopg2.ProgrammingError) or any(words in text for words in _USERS_TO_MEND)
-    if is_users and not is_passing:
-        return ConfigError(f"{sentence}; correct DATABASE_URL, or leave it empty for the embedded server")
-    return StoreUnavailable(f"{sentence}; start it, or correct DATABASE_URL")
+    sentence = f"PostgreSQL at {masked_dsn(dsn)} could not be opened"
+    if is_passing or not is_users:
+        return StoreUnavailable(f"{sentence}: {masked(text, dsn)}; start it, or correct DATABASE_URL")
+    if _MUST_BE_ENCODED & set(_parts(dsn).password):
+        text = "its password holds a character that must be percent-encoded (one of / ? # [ ] @ : or a space)"
+    return ConfigError(f"{sentence}: {masked(text, dsn)}; correct DATABASE_URL, or leave it empty for the embedded server")
 
 
 def masked_dsn(dsn: str) -> str:
     """A connection URL fit for a log: without password and query."""
-    try:
-        parts = urlsplit(dsn)
-    except ValueError:
-        return "the given URL"
-    user, has_at, place = parts.netloc.rpartition("@")
-    name, has_password, _ = user.partition(":")
-    shown = f"{name}:***" if has_password else name
-    return urlunsplit((parts.scheme, f"{shown}{has_at}{place}", parts.path, "", ""))
+    parts = _parts(dsn)
+    user = f"{parts.user}:***" if parts.password else parts.user
+    return f"{parts.scheme}://{user}@{parts.place}" if user else f"{parts.scheme}://{parts.place}"
 
 
 def masked(text: str, dsn: str) -> str:
     """The text without the password of the connection URL, as written and as meant."""
-    try:
-        parts = urlsplit(dsn)
-    except ValueError:
-        return text.replace(dsn, "***")
-    _, _, written = parts.netloc.rpartition("@")[0].partition(":")
-    secrets = {written, unquote(written), *parse_qs(parts.query).get("password", ())}
+    parts = _parts(dsn)
+    secrets = {parts.password, unquote(parts.password), *parse_qs(parts.query).get("password", ())}
     for secret in sorted(secrets - {""}, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
+
+
+class _Parts(NamedTuple):
+    scheme: str
+    user: str
+    password: str
+    place: str
+    query: str
+
+
+def _parts(dsn: str) -> _Parts:
+    """The URL cut at its last @: a password with unencoded marks in it is still found whole, where urlsplit would leak half."""
+    scheme, _, rest = dsn.partition("://")
+    login, _, where = rest.rpartition("@")
+    user, _, password = login.partition(":")
+    place, _, query = where.partition("?")
+    return _Parts(scheme, user, password, place, query)
 
 
 def _first_line(error: psycopg2.Error) -> str:

@@ -211,6 +211,8 @@ def test_unanalysed_tables_still_tell_their_rows_and_size(postgres_store: Postgr
         ("postgresql://nobody:s3cret%21@127.0.0.1:notaport/heatmap", ConfigError, "port"),
         ("postgresql://nobody:s3cret%21@127.0.0.1/heatmap?nonsense=1", ConfigError, "nonsense"),
         ("postgresql://nobody:***@127.0.0.1:1/heatmap?password=s3cret", StoreUnavailable, "refused"),
+        ("postgresql://nobody:s3cret/s3cret@127.0.0.1:1/heatmap", ConfigError, "percent-encoded"),
+        ("postgresql://nobody:s3cret@s3cret@[::1/heatmap", ConfigError, "percent-encoded"),
     ],
 )
 def test_a_wrong_url_is_told_in_one_sentence_without_its_password(url: str, error: type[Exception], words: str) -> None:
