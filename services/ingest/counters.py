@@ -108,8 +108,8 @@ class RecentKeys:
 class FreshKeys:
     """Has this key been seen within the last span? Two generations of keys: memory follows the rate, not a count. One thread.
 
-    A key is remembered for between one and about two spans of the caller's clock, unless more than `n_max` come in one span: then the
-    older generation goes early.
+    A key is remembered for between one and about two spans of the caller's clock, unless more than `n_max` come in one span:
+    then the older generation goes early.
     """
 
     def __init__(self, span_us: int, *, n_max: int) -> None:

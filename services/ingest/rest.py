@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final, NamedTuple
 
 import requests
@@ -16,6 +17,7 @@ from services.version import VERSION
 
 _CONNECT_S: Final = 4.0
 _READ_S: Final = 4.0
+_WHOLE_S: Final = 15.0  # a body that drips in is given up, whatever the pauses between its bytes
 _BODY_LIMIT: Final = 32 << 20
 _PIECE: Final = 1 << 16
 
@@ -80,11 +82,13 @@ class RestClient:
 
 
 def _read(response: requests.Response) -> bytes:
-    pieces, n_bytes = [], 0
+    pieces, n_bytes, deadline = [], 0, time.monotonic() + _WHOLE_S
     for piece in response.iter_content(_PIECE):
         n_bytes += len(piece)
         if n_bytes > _BODY_LIMIT:
             raise requests.exceptions.ContentDecodingError(f"the answer was longer than {_BODY_LIMIT} bytes")
+        if time.monotonic() > deadline:
+            raise requests.exceptions.ReadTimeout(f"the answer was not complete after {_WHOLE_S:.0f} s")
         pieces.append(piece)
     return b"".join(pieces)
 

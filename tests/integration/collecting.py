@@ -16,7 +16,7 @@ from services.clock import SystemClock
 from services.domain.columns import BarColumns, LiquidationColumns
 from services.domain.events import FeedGap
 from services.domain.health import BookHealth, ConnectionHealth
-from services.domain.instruments import InstrumentCatalog
+from services.domain.instruments import Instrument, InstrumentCatalog
 from services.domain.windows import TimeWindow
 from services.exchanges.adapter import ExchangeAdapter
 from services.exchanges.registry import ADAPTERS
@@ -59,6 +59,7 @@ class Setup:
         timings: LinkTimings = QUICK,
         store: MemoryStore | None = None,
         adapters: Mapping[str, Callable[..., ExchangeAdapter]] | None = None,
+        bundled: Sequence[Instrument] = (),
         **changes: Any,
     ) -> None:
         sys.setswitchinterval(0.001)
@@ -79,6 +80,7 @@ class Setup:
             store=self.store,
             live=self.live,
             clock=SystemClock(),
+            bundled=bundled,
             adapters=adapters or QUICK_ADAPTERS,
         )
 

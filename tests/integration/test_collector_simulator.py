@@ -12,6 +12,7 @@ import pytest
 
 from services.domain.events import EventKind
 from services.domain.instruments import InstrumentCatalog
+from services.exchanges.bundled import bundled_instruments
 from services.exchanges.bybit import BybitAdapter
 from services.exchanges.registry import ADAPTERS
 from services.ingest.settings import LinkTimings
@@ -28,7 +29,7 @@ from tests.integration.collecting import (
     quiet,
     totals,
 )
-from tests.integration.exchange_server import eventually
+from tests.integration.exchange_server import eventually, mute_server
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +182,41 @@ def test_a_planned_reconnect_overlaps_and_counts_everything_once(market: Simulat
         assert run.store.gaps(EVER) == []
         assert run.n_synced() == 6, (run.books(), health.errors)
     assert_all_is_stored_once(run, market, liquidations, trades)
+
+
+def test_an_announced_end_leads_to_a_reconnect(market: SimulatorProcess, tmp_path: Path) -> None:
+    with on_simulator(market, tmp_path, exchanges=["okx"]) as run:
+        assert eventually(lambda: run.n_synced() == 2)
+        market.fault("disconnect_24h", exchange="okx", seconds=3)
+        assert eventually(lambda: "server_notice" in run.errors("okx"))
+        assert eventually(lambda: run.connections("okx")[0].n_connects == 2)
+        assert eventually(lambda: run.n_synced() == 2)
+        assert run.connections("okx")[0].n_disconnects == 0, "the successor was there before the announced end"
+        assert run.store.gaps(EVER) == []
+
+
+def test_it_stops_in_time_while_no_exchange_answers(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    with mute_server() as url:
+        urls = {name: {"ws": url, "rest": url.replace("ws:", "http:")} for name in EXCHANGES}
+        with Setup(tmp_path, urls, bundled=bundled_instruments()) as run:
+            assert eventually(lambda: {each.state for each in run.collector.health().connections} == {"connecting"})
+            assert len(run.collector.health().connections) == 4
+    assert set(threading.enumerate()) == before
+    assert run.store.liquidations(EVER, NAMES[0]).price.size == 0
+
+
+def test_an_unreachable_exchange_is_named_with_its_next_try_and_nothing_is_invented(tmp_path: Path) -> None:
+    urls = {name: {"ws": "ws://127.0.0.1:9", "rest": "http://127.0.0.1:9"} for name in EXCHANGES}
+    timings = LinkTimings(poll_s=0.05, first_delay_s=600.0, ceiling_s=600.0)
+    with Setup(tmp_path, urls, bundled=bundled_instruments(), timings=timings) as run:
+        assert eventually(lambda: {each.state for each in run.collector.health().connections} == {"waiting"})
+        assert eventually(lambda: all(each.is_reachable is False for each in run.collector.health().exchanges))
+        health = run.collector.health()
+        assert {each.last_error for each in health.connections} == {"the server refused the connection"}
+        assert all(each.next_try_time_us is not None for each in (*health.connections, *health.exchanges))
+        assert all(each.is_stale for each in health.channels)
+    assert run.live.keys() == []
 
 
 def test_symbols_are_added_and_removed_while_running(market: SimulatorProcess, tmp_path: Path) -> None:
