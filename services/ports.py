@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.domain.columns import BarColumns, LiquidationColumns, MetricColumns, TradeColumns
-from services.domain.events import FeedGap, Levels, Liquidation, MarketEvent, MarketMetrics, Trade
+from services.domain.events import FeedGap, Levels, Liquidation, MarketEvent, MarketMetrics
 from services.domain.health import StoreStatus
 from services.domain.instruments import Instrument
 from services.domain.stored import BookChunk, BookTile, StoredEvent, TradeBar
@@ -114,7 +114,7 @@ class LiveSnapshot:
     instrument: str
     version: int
     liquidations: tuple[Liquidation, ...]
-    trades: tuple[Trade, ...]
+    trades: TradeColumns
     bars: tuple[TradeBar, ...]
     metrics: MarketMetrics | None
     book: BookView | None

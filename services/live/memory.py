@@ -14,10 +14,11 @@ from typing import Final
 from services.domain.events import FeedGap, Liquidation, MarketEvent, MarketMetrics, Trade
 from services.domain.stored import TILE_COLUMNS, BookTile, TradeBar
 from services.live.rings import Ring, deep_bytes
+from services.live.trade_ring import TradeRing
 from services.ports import BookView, LiveSnapshot
 
 US_PER_SECOND: Final = 1_000_000
-_HISTORY_S: Final = 7_200  # of bars and tiles; what is older comes from the store
+_HISTORY_S: Final = 900  # of bars and tiles: what is older comes from the store, which has it after a second or a minute
 _MAX_BARS: Final = _HISTORY_S + TILE_COLUMNS
 _MAX_TILES: Final = _HISTORY_S // TILE_COLUMNS + 1  # and the row of the present minute
 _MAX_GAPS: Final = 1_000
@@ -40,7 +41,7 @@ class _Shard:
         self.lock = Lock()
         self.version = 0
         self.liquidations: Ring[Liquidation] = Ring(lambda event: event.dedupe_key, max_events)
-        self.trades: Ring[Trade] = Ring(lambda trade: trade.trade_id, max_events)
+        self.trades = TradeRing(exchange, max_events)
         self.bars: Ring[TradeBar] = Ring(lambda bar: bar.start_time_us, _MAX_BARS, is_sorted=True)
         self.tiles: Ring[BookTile] = Ring(lambda tile: tile.start_time_us, _MAX_TILES, is_sorted=True)
         self.gaps: Ring[FeedGap] = Ring(lambda gap: (gap.instrument, gap.kind, gap.start_time_us), _MAX_GAPS)
@@ -76,7 +77,7 @@ class _Shard:
                     instrument=self.instrument,
                     version=self.version,
                     liquidations=self.liquidations.tuple(),
-                    trades=self.trades.tuple(),
+                    trades=self.trades.columns(),
                     bars=self.bars.tuple(),
                     metrics=self.metrics,
                     book=self.book,
@@ -88,7 +89,7 @@ class _Shard:
     def cleanup(self, before_us: int, history_from_us: int) -> int:
         """Drop what is older than `before_us` (bars and tiles: than `history_from_us`); returns how many entries went."""
         n_dropped = self.liquidations.drop(lambda event: event.event_time_us < before_us)
-        n_dropped += self.trades.drop(lambda trade: trade.event_time_us < before_us)
+        n_dropped += self.trades.drop_before(before_us)
         n_dropped += self.gaps.drop(lambda gap: gap.end_time_us is not None and gap.end_time_us < before_us)
         n_dropped += self.bars.drop(lambda bar: bar.start_time_us < history_from_us)
         n_dropped += self.tiles.drop(lambda tile: tile.start_time_us + TILE_COLUMNS * US_PER_SECOND <= history_from_us)
@@ -102,11 +103,12 @@ class _Shard:
         return n_dropped
 
     def n_entries(self) -> int:
-        rings = (self.liquidations, self.trades, self.bars, self.tiles, self.gaps)
-        return sum(len(ring) for ring in rings) + (self.book is not None) + (self.metrics is not None)
+        rings = (self.liquidations, self.bars, self.tiles, self.gaps)
+        return len(self.trades) + sum(len(ring) for ring in rings) + (self.book is not None) + (self.metrics is not None)
 
     def n_bytes_estimate(self) -> int:
-        n_bytes = sum(ring.n_bytes_estimate() for ring in (self.liquidations, self.trades, self.bars, self.tiles, self.gaps))
+        n_bytes = self.trades.n_bytes()
+        n_bytes += sum(ring.n_bytes_estimate() for ring in (self.liquidations, self.bars, self.tiles, self.gaps))
         if self.book is not None:
             n_bytes += sum(array.nbytes for levels in (self.book.bids, self.book.asks) for array in levels)
         return n_bytes + deep_bytes(self.metrics)
@@ -116,7 +118,7 @@ class MemoryLiveState:
     """`ports.LiveState` within this process. One writer a shard at a time, any number of readers.
 
     max_events  most liquidations, and most trades, kept of an instrument on an exchange
-    ttl_us      how long they (and closed gaps, a book and metrics that are not renewed) are kept; bars and tiles: two hours
+    ttl_us      how long they (and closed gaps, a book and metrics that are not renewed) are kept; bars and tiles: 15 minutes
     """
 
     def __init__(self, *, max_events: int, ttl_us: int) -> None:
@@ -139,7 +141,8 @@ class MemoryLiveState:
         shard = self._shard(event.exchange, event.instrument)
         with shard.lock:
             if isinstance(event, Trade):
-                changed = shard.trades.add(event)
+                shard.trades.add(event)
+                changed = True
             elif isinstance(event, Liquidation):
                 changed = shard.liquidations.add(event)
             else:

@@ -66,9 +66,8 @@ class History:
 
         stored = self._stored(("large_trades", instrument, tuple(exchanges)), window, now_us, read)
         snapshots = (self._live.snapshot(exchange, instrument) for exchange in exchanges)
-        events = [event for snapshot in snapshots if snapshot for event in snapshot.trades]
-        fresh = trade_columns(events, [event_hash(event.dedupe_key) for event in events])
-        return _joined([*stored, fresh], window)
+        fresh = [snapshot.trades for snapshot in snapshots if snapshot]
+        return _joined([*stored, *fresh, trade_columns((), ())], window)
 
     def bars(self, window: TimeWindow, instrument: str, exchange: str, now_us: int, *, step_s: int) -> BarColumns:
         """Trade bars of one exchange, merged to `step_s` where stored, of one second where only live; by start."""
