@@ -90,8 +90,10 @@ def test_a_gap_opened_and_closed_in_one_batch_is_one_closed_gap(store: EventStor
 def test_a_closed_gap_only_grows(store: EventStore) -> None:
     store.append([gap(end_time_us=T0 + 5)])
     store.append([gap(end_time_us=T0 + 9)])
-    store.append([gap(end_time_us=T0 + 7)])
-    assert store.gaps(WHOLE_DAY) == [gap(end_time_us=T0 + 9)]
+    assert store.append([gap(end_time_us=T0 + 7)]) == AppendResult(0, 1)
+    assert store.append([gap(end_time_us=T0 + 7, n_dropped=3)]) == AppendResult(1, 0)
+    assert store.append([gap(n_dropped=4)]) == AppendResult(1, 0)
+    assert store.gaps(WHOLE_DAY) == [gap(end_time_us=T0 + 9, n_dropped=4)]
 
 
 def test_a_gap_of_a_whole_channel_is_not_the_gap_of_an_instrument(store: EventStore) -> None:
@@ -117,6 +119,7 @@ def test_a_tile_is_replaced_by_one_with_more_valid_columns_only(store: EventStor
 def test_a_chunk_is_replaced_by_one_with_more_snapshots_only(store: EventStore) -> None:
     store.append([chunk(n_snapshots=20, payload=b"20")])
     store.append([chunk(n_snapshots=40, payload=b"40"), chunk(n_snapshots=30, payload=b"30")])
+    assert store.append([chunk(n_snapshots=40, payload=b"equal"), chunk(n_snapshots=39)]) == AppendResult(0, 2)
     assert store.book_chunks(WHOLE_DAY, "binance", BTC) == [chunk(n_snapshots=40, payload=b"40")]
 
 

@@ -63,6 +63,14 @@ def test_liquidations_come_back_column_by_column(store: EventStore) -> None:
     assert all(getattr(found, field.name).dtype.isnative for field in fields(found))
 
 
+def test_exchanges_are_woven_together_in_order_of_time(store: EventStore) -> None:
+    names = ("okx", "binance", "bybit")
+    store.append([make(T0 + row, exchange=names[row % 3]) for row in reversed(range(300)) for make in (liquidation, metrics)])
+    for found in (store.liquidations(WHOLE_DAY, BTC), store.metrics(WHOLE_DAY, BTC)):
+        assert found.event_time_us.tolist() == list(range(T0, T0 + 300))
+        assert found.exchange.tolist() == list(names) * 100
+
+
 def test_large_trades_come_back_column_by_column(store: EventStore) -> None:
     store.append([trade(T0 + 1, taker_side="sell"), trade(T0, trade_id="x")])
     found = store.large_trades(WHOLE_DAY, BTC)
