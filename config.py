@@ -77,10 +77,19 @@ def _bandwidth(text: str) -> KdeBandwidth:
         raise BadValue(f"{error} (percent of mid), or silverman, scott, isj") from None
 
 
+def _scheme_and_host(text: str) -> tuple[str, str | None]:
+    try:
+        parts = urlsplit(text.strip())
+        _ = parts.port  # raises for a port that is none
+    except ValueError:
+        return "", None
+    return parts.scheme, parts.hostname
+
+
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        parts = urlsplit(text.strip())
-        if parts.scheme not in schemes or not parts.hostname:
+        scheme, host = _scheme_and_host(text)
+        if scheme not in schemes or not host:
             raise BadValue(f"a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
         return text.strip().rstrip("/")
 
@@ -90,7 +99,7 @@ def _url(*schemes: str) -> Callable[[str], str]:
 def _database_url(text: str) -> str | None:
     if not text.strip():
         return None
-    if urlsplit(text.strip()).scheme not in ("postgresql", "postgres"):
+    if _scheme_and_host(text)[0] not in ("postgresql", "postgres"):
         raise BadValue("empty (the embedded server) or a URL that begins with postgresql://")
     return text.strip()
 

@@ -15,7 +15,7 @@ POOL_SIZE: Final = 12
 def open_store(settings: Settings) -> EventStore:
     """A store of the settings' source: each source has its own, so that simulated data never meet real ones."""
     if settings.store == "memory":
-        return MemoryStore(retention_days=settings.retention_days)
+        return MemoryStore(retention_days=settings.retention_days, book_retention_days=settings.book_retention_days)
     return open_postgres(
         database_url=settings.database_url,
         data_dir=settings.data_dir,

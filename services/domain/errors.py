@@ -9,8 +9,8 @@ DashboardError
 │  ├─ RateLimited                   429, 418, 403 or their equivalents; carries how long to keep away
 │  └─ FeedUnavailable               the exchange cannot be reached
 ├─ StoreError
-│  ├─ StoreUnavailable              try again: the server is away
-│  └─ StoreRejected                 do not try again: the server answered and said no (a bug, or a full disk)
+│  ├─ StoreUnavailable              try again: the server is away, or its disk is full
+│  └─ StoreRejected                 do not try again: the server answered and said no (a bug)
 └─ NotEnoughData                    analytics: an answer, not a crash; carries what was had and what is needed
 """
 
