@@ -42,6 +42,7 @@ _TICK_S: Final = 0.1
 _SUPERVISE_S: Final = 0.5
 _GAP_LOOK_BACK_US: Final = 30 * 24 * 3_600 * 1_000_000
 _ALIVE_FILE: Final = "last_alive"
+_IN_FLIGHT_US: Final = 1_000_000  # what came in the last moment before a kill had not reached the store or the spool
 
 
 class Collector:
@@ -273,7 +274,7 @@ class Collector:
         if alive_us is not None and alive_us < now_us:
             for exchange in exchanges:
                 for kind in EventKind:
-                    self._pipeline.gaps.open(exchange, None, kind, "disconnect", alive_us)
+                    self._pipeline.gaps.open(exchange, None, kind, "disconnect", alive_us - _IN_FLIGHT_US)
 
     # Health --------------------------------------------------------------------------------------------------------------
 

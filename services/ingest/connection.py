@@ -206,6 +206,7 @@ class Connection:
                 now=now,
             )
             session.wanted = self._wanted
+            session.subscribed_time_us = None
             self._send(self._describer.subscribe_frames, self._describer.stream_names(self._wanted, self._group))
             self.connected_monotonic = now
             self.session = session
@@ -259,6 +260,8 @@ class Connection:
                 sentence = upkeep.look(now)
                 if sentence is not None:
                     return sentence
+                if session.subscribed_time_us is None and upkeep.has_sent_all:
+                    session.subscribed_time_us = clock.now_us()
         return "stopped"
 
     def _queue(self, frame: Frame) -> None:

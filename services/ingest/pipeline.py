@@ -36,6 +36,7 @@ from services.ports import Clock
 
 log = logging.getLogger(__name__)
 
+_SETTLING_US: Final = 1_000_000  # from sending the last subscription until it surely is in effect
 _LIQUIDATION_KEYS: Final = 10_000  # OKX repeats recent liquidations after each subscription
 _KINDS: Final[dict[type, EventKind]] = {
     Liquidation: EventKind.LIQUIDATION,
@@ -297,7 +298,10 @@ class Pipeline:
         return [None] if session.is_only() else [each.instrument for each in session.instruments(kind)]
 
     def _note_data(self, session: Session, events: Sequence[MarketEvent], time_us: int) -> None:
-        """Data clocks and counters of one frame; gaps end here, because this frame proves that the feed flows again."""
+        """Data clocks and counters of one frame; gaps end here, because this frame proves that the feed flows again.
+
+        Not before every subscription had time to take effect: the first channel flows while the last is still being asked for.
+        """
         kind = self._count_kind(session.exchange, events, time_us)
         if kind is None:
             return
@@ -308,7 +312,9 @@ class Pipeline:
         first = events[0]
         if kind is not EventKind.LIQUIDATION and not isinstance(first, FeedGap | ServerNotice):
             session.stats.lags.add((time_us - first.event_time_us) / 1_000)
-        if len(self.gaps) and not session.is_successor:
+        subscribed_us = session.subscribed_time_us
+        has_settled = subscribed_us is not None and time_us - subscribed_us >= _SETTLING_US
+        if len(self.gaps) and has_settled and not session.is_successor:
             self._close_gaps(session, kind, time_us)
 
     def _close_gaps(self, session: Session, data_kind: EventKind, time_us: int) -> None:

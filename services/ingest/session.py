@@ -27,7 +27,8 @@ class Session:
     counts as data when it decoded to at least one event: acks and heartbeats do not, nor do error frames.
     `is_only`: the only connection of its group, so that what it misses is missing for the whole exchange. `is_successor`: opened to
     take over from another, and not yet done so; `is_retired`: taken over from. `resubscribe` asks the connection to unsubscribe and
-    subscribe again, which is how a book in the stream is restarted.
+    subscribe again, which is how a book in the stream is restarted. `subscribed_time_us`: when the last of its first subscriptions
+    was sent, None before; for a recording that was before it began.
     """
 
     exchange: str
@@ -36,6 +37,7 @@ class Session:
     opened_time_us: int
     stats: ConnectionStats
     wanted: tuple[Subscription, ...] = ()
+    subscribed_time_us: int | None = 0
     is_only: Callable[[], bool] = lambda: True
     is_successor: bool = False
     is_retired: bool = False

@@ -31,6 +31,11 @@ class Upkeep:
         """Frames to send, in order, as fast as the exchange allows."""
         self._outgoing.extend(frames)
 
+    @property
+    def has_sent_all(self) -> bool:
+        """Nothing queued waits to be sent."""
+        return not self._outgoing
+
     def received(self, now: float) -> None:
         """Anything at all came: the peer is alive (whether its channels are is another question)."""
         self._last_received = now
