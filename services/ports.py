@@ -34,8 +34,8 @@ class Clock(Protocol):
 class EventStore(Protocol):
     """Where 30 days of history live.
 
-    `append` is idempotent (the same event again is a duplicate, not an error) and all-or-nothing a batch. Some rows may say more the
-    second time: an open FeedGap is closed by the same gap with an end, a BookTile is replaced by one with more valid columns, a
+    `append` is idempotent (the same event again is a duplicate, not an error) and all-or-nothing a batch. Some rows may say more
+    the second time: an open FeedGap is closed by the same gap with an end, a BookTile is replaced by one with more valid columns, a
     BookChunk by one with more snapshots, and metrics of the same moment fill each other's unknown fields.
     Readers return columns ordered by time, empty when there is nothing. `exchanges` empty means all of them.
     Raises StoreUnavailable (the server is away or its disk is full: try again) or StoreRejected (the row is no good). Thread-safe.

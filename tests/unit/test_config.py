@@ -30,7 +30,7 @@ def test_without_any_variable_every_default_is_valid() -> None:
         ("HEATMAP_RETENTION_DAYS", "0", "from 1 to 3650"),
         ("HEATMAP_REFRESH_SECONDS", "-3", "from 1 to 300"),
         ("DATABASE_URL", "mysql://localhost/heatmap", "postgresql://"),
-        ("DATABASE_URL", "postgresql://u:p@[::1/x", "postgresql://"),
+        ("DATABASE_URL", "localhost:5432/heatmap", "postgresql://"),
         ("BYBIT_WS_URL", "wss://host:port", "ws:// or wss://"),
         ("BINANCE_WS_URL", "https://fstream.binance.com", "ws:// or wss://"),
         ("OKX_REST_URL", "www.okx.com", "http:// or https://"),
