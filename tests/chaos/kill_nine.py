@@ -28,6 +28,7 @@ from tests.chaos.market import Key, Witness, as_settings, start_market
 
 Victim = Literal["app", "app and postmaster", "app and all of PostgreSQL", "app while the store is away"]
 ROUNDS: tuple[Victim, ...] = ("app", "app and postmaster", "app and all of PostgreSQL", "app while the store is away")
+CONNECTED_AFTER_S = 4.0
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Outcome:
     rounds: list[Round]
     ledger: Ledger
     seen: dict[Key, int]
-    witnessed_from_us: int
+    since_us: int  # from here on the app was connected, so that nothing before it counts
 
     def missing(self) -> dict[Key, int]:
         return {key: at for key, at in self.seen.items() if key not in self.ledger.liquidations}
@@ -64,8 +65,7 @@ class Outcome:
 
     def invented(self) -> int:
         """Stored, said to have happened while the witness listened, and never sent."""
-        since_us = self.witnessed_from_us + 1_000_000
-        return sum(key.event_time_us > since_us and key not in self.seen for key in self.ledger.liquidations)
+        return sum(key.event_time_us > self.since_us and key not in self.seen for key in self.ledger.liquidations)
 
 
 def spooled_keys(data_dir: Path, copy_to: Path) -> set[Key]:
@@ -115,6 +115,7 @@ def run(place: Path, rounds: tuple[Victim, ...], seconds: float) -> Outcome:
     """Play the rounds and a last, peaceful one."""
     data_dir = place / "data"
     played: list[Round] = []
+    since_us = 0
     with start_market() as market:
         settings = as_settings(market.endpoints)
         with Witness(market.endpoints) as witness:
@@ -122,6 +123,9 @@ def run(place: Path, rounds: tuple[Victim, ...], seconds: float) -> Outcome:
                 this = Round(victim)
                 with AppProcess(data_dir, source="live", **settings) as app:
                     this.restart_s = app.wait_ready()
+                    if not played:
+                        time.sleep(CONNECTED_AFTER_S)
+                        since_us = time.time_ns() // 1_000
                     time.sleep(seconds)
                     strike(app, this, place)
                 played.append(this)
@@ -133,9 +137,9 @@ def run(place: Path, rounds: tuple[Victim, ...], seconds: float) -> Outcome:
                 time.sleep(1.5)
                 status, _ = app.end()
                 assert status == 0, app.stderr
-            seen = dict(witness.seen)
+            seen = {key: at for key, at in witness.seen.items() if at >= since_us}
             assert eventually(lambda: not app.servers())
-        return Outcome(played, read_embedded(data_dir), seen, witness.started_us)
+        return Outcome(played, read_embedded(data_dir), seen, since_us)
 
 
 def report(outcome: Outcome) -> bool:
@@ -151,7 +155,10 @@ def report(outcome: Outcome) -> bool:
     n_in_flight = sum(len(outcome.in_flight(number)) for number in range(len(outcome.rounds)))
     print_table(
         "All of it (liquidations of three exchanges)",
-        ("sent", "stored of these", "twice", "never sent, yet stored", "in flight at a kill", "sent while down", "outside any recorded gap"),
+        (
+            "sent", "stored of these", "twice", "never sent, yet stored", "in flight at a kill", "sent while down",
+            "outside any recorded gap",
+        ),
         [[
             len(outcome.seen), len(outcome.seen) - len(missing), outcome.ledger.n_duplicates, outcome.invented(), n_in_flight,
             len(missing) - n_in_flight, len(outcome.unexplained()),
