@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
 from db.embedded import start_embedded
+from services.exchanges.registry import ADAPTERS
 from tests.chaos.market import Key
 
 _LIQUIDATIONS = """
@@ -87,3 +89,8 @@ def print_table(
     write("|" + "---|" * len(header))
     for row in rows:
         write("| " + " | ".join(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row) + " |")
+
+
+def trades_sent(stats: Mapping[str, Any]) -> dict[str, int]:
+    """Trades that the simulator delivered, by exchange."""
+    return {name: int(stats[name]["channels"].get("trades", {"events": 0})["events"]) for name in ADAPTERS}
