@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -15,6 +20,7 @@ from services.domain.instruments import InstrumentCatalog
 from services.exchanges.adapter import Subscription
 from services.exchanges.registry import ADAPTERS
 from services.simulator.process import SimulatorProcess
+from tests.chaos.app_process import ROOT
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "ADAUSDT", "BNBUSDT")
 
@@ -30,6 +36,18 @@ class Key(NamedTuple):
 
 def start_market(symbols: Sequence[str] = SYMBOLS, *, liquidations_per_second: float = 40, seed: int = 7) -> SimulatorProcess:
     return SimulatorProcess.start(symbols, seed=seed, liquidations_per_second=liquidations_per_second, extra_args=["--no-limits"])
+
+
+def start_jumping_market(symbols: Sequence[str] = SYMBOLS, *, liquidations_per_second: float = 40) -> SimulatorProcess:
+    """The same, with a wall clock that SIGUSR1 and SIGUSR2 move (jumping_simulator.py)."""
+    command = [sys.executable, "-m", "tests.chaos.jumping_simulator", "--symbols", ",".join(symbols), "--no-limits"]
+    command += ["--liquidations-per-second", f"{liquidations_per_second:g}", "--parent-pid", str(os.getpid())]
+    complaints = tempfile.TemporaryFile(mode="w+", encoding="utf-8")  # noqa: SIM115 - closed by stop()
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=complaints, text=True)
+    market = SimulatorProcess(process, complaints)
+    assert process.stdout is not None
+    market.endpoints = json.loads(process.stdout.readline())
+    return market
 
 
 def as_settings(endpoints: Mapping[str, Any], symbols: Sequence[str] = SYMBOLS) -> dict[str, str]:
