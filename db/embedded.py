@@ -63,13 +63,8 @@ class EmbeddedServer:
         if self._is_stopped:
             return
         self._is_stopped = True
-        with self._home.start_lock(), self._users_lock:
-            try:
-                fcntl.flock(self._users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.info("the embedded PostgreSQL stays up: another process uses it")
-                return
-            self._home.stop_server()
+        with self._home.start_lock():
+            self._home.leave(self._users_lock)
 
 
 def start_embedded(data_dir: Path) -> EmbeddedServer:
@@ -87,8 +82,8 @@ def start_embedded(data_dir: Path) -> EmbeddedServer:
             try:
                 home.make_cluster()
                 return EmbeddedServer(home, users_lock, home.bring_up())
-            except BaseException:
-                users_lock.close()
+            except BaseException:  # a signal, too: the server may have been started by then, and nobody would stop it
+                home.leave(users_lock)
                 raise
     except OSError as error:
         raise ConfigError(
@@ -208,6 +203,16 @@ class _Home:
                         f"the embedded PostgreSQL did not start: {self._last_fatal() or _words_of(error)}; {WAY_OUT}"
                     ) from error
         raise StoreUnavailable(f"the embedded PostgreSQL did not answer within {_START_WITHIN_S:.0f} s; see {self.log_path}")
+
+    def leave(self, users_lock: IO[bytes]) -> None:
+        """Give up a share, under the start lock; the last user stops the server."""
+        with users_lock:
+            try:
+                fcntl.flock(users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info("the embedded PostgreSQL stays up: another process uses it")
+                return
+            self.stop_server()
 
     def stop_server(self) -> None:
         """Stop the server if it runs: fast, and hard if that takes a minute."""
