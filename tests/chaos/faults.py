@@ -161,15 +161,26 @@ def settled(app: AppProcess, market: SimulatorProcess) -> Seen:
     return seen
 
 
+def recovered(app: AppProcess, market: SimulatorProcess) -> Seen:
+    """Everything connected and in step, and so for a second."""
+    give_up = time.monotonic() + BACK_WITHIN_S
+    while time.monotonic() < give_up:
+        time.sleep(1)
+        if (seen := look(app, market)).is_well:
+            return seen
+    raise AssertionError("the books did not come back in step")
+
+
 def play(app: AppProcess, market: SimulatorProcess, fault: Fault) -> Result:
     before, result = settled(app, market), Result(fault)
+    known = recovered(app, market).counts  # the quiet moment itself costs a few frames
     fault.strike(market)
     began = time.monotonic()
     time.sleep(fault.lasts_s)
     while time.monotonic() - began < BACK_WITHIN_S:
         assert app.process.poll() is None, app.stderr
         now = look(app, market)
-        news = {name: n - before.counts.get(name, 0) for name, n in now.counts.items() if n > before.counts.get(name, 0)}
+        news = {name: n - known.get(name, 0) for name, n in now.counts.items() if n > known.get(name, 0)}
         result.counted = news
         if now.is_well and result.is_named:
             result.back_after_s = time.monotonic() - began

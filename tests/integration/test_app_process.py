@@ -22,6 +22,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 @pytest.fixture
 def place(short_tmp: Path, request: pytest.FixtureRequest) -> Path:
     """A directory of this test alone, short enough for a server's socket."""
+    short_tmp.chmod(0o711)  # as root the embedded server is another user, who must pass; it would do so itself, and say it
     path = short_tmp / f"app-{abs(hash(request.node.name)) % 10**8}"
     path.mkdir()
     return path
