@@ -1,4 +1,4 @@
-"""What a collector needs to know; the lead's config.py fills it, tests fill it by hand."""
+"""What a collector needs to know; services/runtime.py fills it from config.py, tests fill it by hand."""
 
 from __future__ import annotations
 
