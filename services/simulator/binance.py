@@ -4,6 +4,7 @@ Source: the exchange's "Websocket Market Streams" pages and the change notice of
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,7 +19,8 @@ from services.simulator.server import ApiError, ExchangeServer, Limits, RestRepl
 from services.simulator.venue import ForcedOrder, Venue, VenueStep
 from services.simulator.views import LevelChange, changes_of
 
-_PATHS: Final = frozenset(f"{family}/{form}" for family in ("", "/public", "/market") for form in ("ws", "stream"))
+#: `/ws`, `/stream` and the same under a family; `ws` may carry raw stream names behind it.
+_PATH: Final = re.compile(r"(/public|/market)?/(stream|ws(/[^/]+)*)/?")
 #: Streams served on /public (and on the old paths); all others are served on /market only.
 _PUBLIC_STREAMS: Final = ("depth", "bookTicker")
 _MOST_STREAMS: Final = 1_024
@@ -64,10 +66,7 @@ class BinanceServer(ExchangeServer):
     # -- clients ------------------------------------------------------------------------------------------------
 
     def accepts(self, path: str) -> bool:
-        parts = path.rstrip("/")
-        return parts.lstrip("/") in {known.lstrip("/") for known in _PATHS} or (
-            parts.rpartition("/")[0].lstrip("/") in {"ws", "public/ws", "market/ws"}
-        )
+        return _PATH.fullmatch(path) is not None
 
     def greet(self, peer: Peer, query: Mapping[str, str]) -> None:
         form = peer.path.strip("/").split("/")
@@ -76,8 +75,7 @@ class BinanceServer(ExchangeServer):
         self._subscribe(peer, [name for name in named if name])
 
     def on_text(self, peer: Peer, text: str, now: float) -> None:
-        peer.recent_messages = [at for at in peer.recent_messages if at > now - 1.0] + [now]
-        if self.enforce_limits and len(peer.recent_messages) > _MESSAGES_A_SECOND:
+        if peer.messages_within(1.0, now) > _MESSAGES_A_SECOND and self.enforce_limits:
             self.close_soon(peer, 1008, "Too many requests")
             return
         try:
@@ -142,7 +140,7 @@ class BinanceServer(ExchangeServer):
         self._publish_trades(venue, step, event_ms, now)
         self._publish_depth(venue, step, event_ms, now)
         self._publish_liquidations(venue, step, event_ms, now)
-        self._publish_mark(market, venue, event_ms, now)
+        self._publish_mark(market, event_ms, now)
 
     def _publish_trades(self, venue: Venue, step: VenueStep, event_ms: int, now: float) -> None:
         contract = venue.contract
@@ -248,22 +246,20 @@ class BinanceServer(ExchangeServer):
             if self._wanted(stream):
                 self._emit(stream, data, channel="liquidations", symbol=symbol, now=now)
 
-    def _publish_mark(self, market: SymbolMarket, venue: Venue, event_ms: int, now: float) -> None:
-        symbol, second = venue.contract.symbol, event_ms // 1_000
+    def _publish_mark(self, market: SymbolMarket, event_ms: int, now: float) -> None:
+        symbol, second = market.spec.name, event_ms // 1_000
         if self._mark_second.get(symbol) == second:
             return
         self._mark_second[symbol] = second
-        streams = [f"{symbol.lower()}@markPrice@1s", "!markPrice@arr@1s"]
-        if second % 3 == 0:
-            streams += [f"{symbol.lower()}@markPrice", "!markPrice@arr"]
-        data = (
-            f'{{"e":"markPriceUpdate","E":{event_ms},"s":"{symbol}","p":"{venue.mark_price:.8f}",'
-            f'"P":"{market.index_price:.8f}","i":"{market.index_price:.8f}","r":"{market.funding_rate:.8f}",'
-            f'"T":{next_funding_ms(event_ms)}}}'
-        )
-        for stream in streams:
-            text = f"[{data}]" if stream.startswith("!") else data
-            self._emit(stream, text, channel="mark", symbol=symbol, now=now)
+        suffixes = ("@1s", "") if second % 3 == 0 else ("@1s",)
+        for suffix in suffixes:
+            stream = f"{symbol.lower()}@markPrice{suffix}"
+            self._emit(stream, _mark_text(market, event_ms), channel="mark", symbol=symbol, now=now)
+            # The first symbol's turn is everybody's turn in the stream of all marks.
+            if self._wanted(f"!markPrice@arr{suffix}") and market is next(iter(self.market.symbols.values())):
+                everybody = self.market.symbols.values()
+                data = f"[{','.join([_mark_text(each, event_ms) for each in everybody])}]"
+                self._emit(f"!markPrice@arr{suffix}", data, channel="mark", symbol="", events=len(everybody), now=now)
 
     # -- errors and REST ----------------------------------------------------------------------------------------
 
@@ -281,6 +277,14 @@ class BinanceServer(ExchangeServer):
         self._latest_forced.pop(name, None)
         self._forced_sent_ms.pop(name, None)
         self._mark_second.pop(name, None)
+
+
+def _mark_text(market: SymbolMarket, event_ms: int) -> str:
+    return (
+        f'{{"e":"markPriceUpdate","E":{event_ms},"s":"{market.spec.name}",'
+        f'"p":"{market.venues["binance"].mark_price:.8f}","P":"{market.index_price:.8f}",'
+        f'"i":"{market.index_price:.8f}","r":"{market.funding_rate:.8f}","T":{next_funding_ms(event_ms)}}}'
+    )
 
 
 def _levels_text(contract: Contract, levels: list[LevelChange]) -> str:

@@ -45,7 +45,7 @@ class BybitServer(ExchangeServer):
         self._pushed_slot: dict[str, int] = {}
         self._tickers: dict[str, dict[str, str]] = {}
         self._seq = 80_000_000_000
-        self._rest = BybitRest(market, lambda: self._seq)
+        self._rest = BybitRest(market, self._deepest)
 
     # -- clients ------------------------------------------------------------------------------------------------
 
@@ -108,11 +108,10 @@ class BybitServer(ExchangeServer):
         market = self.market.symbols[symbol]
         if channel.startswith("orderbook."):
             feed = self._feed(market.venues["bybit"], int(channel.partition(".")[2]))
-            bids, asks = feed.view.held()
-            text = self._book_text(feed, "snapshot", list(bids.items()), list(asks.items()), now_ms())
+            text = self._book_text(feed, "snapshot", *_held(feed), now_ms())
             self.hub.send_first(peer, text, channel="depth", symbol=symbol, now=now)
         elif channel == "tickers":
-            if not self.hub.wanted(topic):
+            if not self.hub.wanted(topic) or symbol not in self._tickers:
                 self._tickers[symbol] = ticker_fields(market, now_ms())
             text = self._ticker_text(symbol, "snapshot", self._tickers[symbol], now_ms())
             self.hub.send_first(peer, text, channel="ticker", symbol=symbol, now=now)
@@ -153,12 +152,25 @@ class BybitServer(ExchangeServer):
         feed = self._feeds.get(key)
         if feed is None or feed.venue is not venue:
             feed = self._feeds[key] = _BookFeed(venue, depth)
-        elif not self.hub.wanted(f"orderbook.{depth}.{venue.contract.symbol}"):
-            feed.view.advance()
+        elif not self.hub.wanted(f"orderbook.{depth}.{venue.contract.symbol}") and any(feed.view.advance()):
+            feed.update_id += 1
         return feed
 
+    def _deepest(self, venue: Venue) -> tuple[DepthView, int, int]:
+        """What the 1000-level topic holds now, its update id, and the cross sequence."""
+        feed = self._feed(venue, max(_DEPTHS))
+        return feed.view, feed.update_id, self._seq
+
     def _publish_book(self, venue: Venue, depth: int, period_ms: int, event_ms: int, now: float) -> None:
+        symbol = venue.contract.symbol
+        known = self._feeds.get((symbol, depth))
         feed = self._feed(venue, depth)
+        if feed is not known:
+            # The symbol was listed anew under its subscribers: the service restarted, which shows as u == 1.
+            feed.update_id = 1
+            text = self._book_text(feed, "snapshot", *_held(feed), event_ms)
+            self.hub.publish(f"orderbook.{depth}.{symbol}", text, channel="depth", symbol=symbol, now=now)
+            return
         if event_ms - feed.sent_ms < period_ms * 0.75:
             return
         bids, asks = feed.view.advance()
@@ -167,16 +179,12 @@ class BybitServer(ExchangeServer):
         feed.sent_ms = event_ms
         feed.update_id += 1
         bids.reverse()
-        symbol = venue.contract.symbol
         if self.faults.take("crossed_book", "bybit", "depth", symbol):
             bids.insert(0, LevelChange(max(feed.view.held()[1]) + 1, 1_000))
         text = self._book_text(feed, "delta", bids, asks, event_ms)
         self.hub.publish(f"orderbook.{depth}.{symbol}", text, channel="depth", symbol=symbol, now=now)
 
-    def _book_text(
-        self, feed: _BookFeed, kind: str, bids: list[LevelChange] | list[tuple[int, int]],
-        asks: list[LevelChange] | list[tuple[int, int]], event_ms: int,
-    ) -> str:  # fmt: skip
+    def _book_text(self, feed: _BookFeed, kind: str, bids: list[LevelChange], asks: list[LevelChange], event_ms: int) -> str:
         contract = feed.venue.contract
         self._seq += 1 + len(bids) + len(asks)
         return (
@@ -205,7 +213,12 @@ class BybitServer(ExchangeServer):
         topic = f"tickers.{symbol}"
         if not self.hub.wanted(topic):
             return
-        before, after = self._tickers[symbol], ticker_fields(market, event_ms)
+        before, after = self._tickers.get(symbol), ticker_fields(market, event_ms)
+        if before is None:
+            self._tickers[symbol] = after
+            text = self._ticker_text(symbol, "snapshot", after, event_ms)
+            self.hub.publish(topic, text, channel="ticker", symbol=symbol, now=now)
+            return
         changed = {name: value for name, value in after.items() if before[name] != value}
         if changed:
             self._tickers[symbol] = after
@@ -235,12 +248,17 @@ class BybitServer(ExchangeServer):
         self._tickers.pop(name, None)
 
 
+def _held(feed: _BookFeed) -> tuple[list[LevelChange], list[LevelChange]]:
+    bids, asks = feed.view.held()
+    return [LevelChange(*level) for level in bids.items()], [LevelChange(*level) for level in asks.items()]
+
+
 def _trade_uuid(trade_id: int) -> str:
-    digits = f"{trade_id * 0x9E3779B97F4A7C15 & (1 << 128) - 1:032x}"
+    digits = f"{trade_id * 0x9E3779B97F4A7C15F39CC0605CEDC835 & (1 << 128) - 1:032x}"
     return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
-def _levels_text(contract: Contract, levels: list[LevelChange] | list[tuple[int, int]]) -> str:
+def _levels_text(contract: Contract, levels: list[LevelChange]) -> str:
     price, lot = contract.price.text, contract.lot.text
     return ",".join([f'["{price(ticks)}","{lot(lots) if lots else 0}"]' for ticks, lots in levels])
 

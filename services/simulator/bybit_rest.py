@@ -8,6 +8,8 @@ from typing import Final
 from services.simulator.market import Market, SymbolMarket
 from services.simulator.schedule import next_funding_ms
 from services.simulator.server import ApiError, RestReply, now_ms
+from services.simulator.venue import Venue
+from services.simulator.views import DepthView
 
 _REQUESTS: Final = 600
 _WINDOW_S: Final = 5.0
@@ -57,11 +59,11 @@ def ticker_fields(market: SymbolMarket, event_ms: int) -> dict[str, str]:
 
 
 class BybitRest:
-    """Answers of `api.bybit.com/v5/market`; `sequence` is the cross sequence of the WebSocket."""
+    """Answers of `api.bybit.com/v5/market`; `published_book` gives the deepest view, its update id and sequence."""
 
-    def __init__(self, market: Market, sequence: Callable[[], int]) -> None:
+    def __init__(self, market: Market, published_book: Callable[[Venue], tuple[DepthView, int, int]]) -> None:
         self._market = market
-        self._sequence = sequence
+        self._published_book = published_book
         self._recent: deque[float] = deque()
 
     def answer(self, path: str, query: Mapping[str, str]) -> RestReply:
@@ -118,11 +120,12 @@ class BybitRest:
         if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
             raise _error(10001, "params error: limit invalid")
         contract, at = venue.contract, now_ms()
+        view, update_id, sequence = self._published_book(venue)
         b, a = (
-            [[contract.price.text(ticks), contract.lot.text(lots)] for ticks, lots in side.top(int(limit))]
-            for side in (venue.book.bids, venue.book.asks)
+            [[contract.price.text(ticks), contract.lot.text(lots)] for ticks, lots in list(side.items())[: int(limit)]]
+            for side in view.held()
         )
-        return {"s": contract.symbol, "b": b, "a": a, "ts": at, "u": self._sequence() // 7, "seq": self._sequence(), "cts": at}
+        return {"s": contract.symbol, "b": b, "a": a, "ts": at, "u": update_id, "seq": sequence, "cts": at}
 
     def _open_interest(self, query: Mapping[str, str]) -> object:
         venue = self._symbol(query).venues["bybit"]

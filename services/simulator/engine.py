@@ -99,7 +99,7 @@ class Engine:
         if fault.kind in COUNTED | TIMED:
             self.faults.add(fault)
             return {"kind": fault.kind, "count": fault.count, "seconds": fault.seconds}
-        self.faults.count(fault.kind)
+        self.faults.count(fault.kind, fault.count if fault.kind in ("garbage", "liquidate") else 1)
         targets = [self.servers[fault.exchange]] if fault.exchange else list(self.servers.values())
         return {"kind": fault.kind, "affected": self._strike(fault, targets)}
 

@@ -104,8 +104,9 @@ class FaultPlan:
         """Put a counted or timed fault in force."""
         self._active.append(fault)
 
-    def count(self, kind: str) -> None:
-        self.applied[kind] = self.applied.get(kind, 0) + 1
+    def count(self, kind: str, times: int = 1) -> None:
+        """Note that a fault took effect."""
+        self.applied[kind] = self.applied.get(kind, 0) + times
 
     def active(self, kind: str, exchange: str, channel: str | None = None, symbol: str | None = None) -> Fault | None:
         """The first fault of this kind in force for a target, or None."""

@@ -1,5 +1,6 @@
 """Who listens to what, and what was sent: topics, fan-out, counters."""
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -9,7 +10,7 @@ from websockets.asyncio.server import ServerConnection, broadcast
 from services.simulator.faults import FaultPlan
 
 #: A client that lets this much pile up is cut off, as the exchanges do with slow consumers.
-_SLOWEST_BUFFER_BYTES: Final = 64_000_000
+_SLOWEST_BUFFER_BYTES: Final = 160_000_000
 
 
 @dataclass(eq=False)
@@ -21,9 +22,15 @@ class Peer:
     conn_id: str
     wrapped: bool = True
     topics: set[str] = field(default_factory=set)
-    recent_messages: list[float] = field(default_factory=list)
-    requests: int = 0
+    recent_messages: deque[float] = field(default_factory=deque)
     last_traffic: float = 0.0
+
+    def messages_within(self, window_s: float, now: float) -> int:
+        """Count this message; returns how many came within the window, this one included."""
+        self.recent_messages.append(now)
+        while self.recent_messages[0] <= now - window_s:
+            self.recent_messages.popleft()
+        return len(self.recent_messages)
 
 
 @dataclass

@@ -106,7 +106,7 @@ _KNOWN: Final[dict[str, _Row]] = {
     "ADAUSDT": (0.742, 0.12, 0.9, 1.6, "0.00010", 5, "1", "0.0001", "0.1", "100", "0.0001", "1"),
     "BNBUSDT": (668.0, 0.2, 0.9, 1.1, "0.010", 3, "0.01", "0.1", "1", "0.01", "0.10", "0.01"),
 }
-_QUOTES: Final = ("USDT", "USDC", "USD")
+_QUOTES: Final = ("USDT", "USDC")
 
 
 def split_symbol(name: str) -> tuple[str, str]:
@@ -131,7 +131,7 @@ def _derived_row(name: str) -> _Row:
     contract = _power_of_ten(math.floor(math.log10(30.0 / price)))
     digits = len(tick.partition(".")[2])
     depth = 0.04 + 0.25 * unit[1]
-    return (price, depth, 0.4 + unit[2], 1.2 + unit[3], tick, digits, step, tick, "0.1", contract, tick, step)
+    return (price, depth, 0.3 + 0.5 * unit[2], 1.2 + unit[3], tick, digits, step, tick, "0.1", contract, tick, step)
 
 
 def symbol_spec(name: str) -> SymbolSpec:

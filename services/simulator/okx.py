@@ -16,7 +16,7 @@ from services.simulator.instruments import Contract, Exchange
 from services.simulator.market import Market, SymbolMarket
 from services.simulator.okx_rest import OkxRest, open_interest_row
 from services.simulator.schedule import FUNDING_INTERVAL_MS, next_funding_ms
-from services.simulator.server import ApiError, ExchangeServer, Limits, RestReply, compact
+from services.simulator.server import ApiError, ExchangeServer, Limits, RestReply, compact, now_ms
 from services.simulator.venue import ForcedOrder, Venue, VenueStep
 from services.simulator.views import DepthView, LevelChange
 
@@ -24,6 +24,8 @@ _DEPTH: Final = 400
 _CHECKSUM_LEVELS: Final = 25
 _LIQUIDATION_WINDOW_MS: Final = 1_000
 _REMEMBERED_LIQUIDATIONS: Final = 20
+#: A book without a change is repeated, empty and with an unchanged sequence, after this time.
+_HEARTBEAT_MS: Final = 60_000
 _REQUESTS_AN_HOUR: Final = 480
 #: Channels by the argument that selects an instrument.
 _BY_INSTRUMENT: Final = frozenset({"books", "trades", "mark-price", "funding-rate", "open-interest"})
@@ -40,7 +42,7 @@ class _BookFeed:
         self.venue = venue
         self.view = DepthView(venue.book, _DEPTH)
         self.seq_id = 10_000_000 + venue.last_trade.trade_id
-        self.event_ms = 0
+        self.event_ms = now_ms()
 
 
 class OkxServer(ExchangeServer):
@@ -81,8 +83,7 @@ class OkxServer(ExchangeServer):
         if operation not in ("subscribe", "unsubscribe"):
             self._error(peer, "60012", f"Invalid request: {text[:200]}")
             return
-        peer.requests += 1
-        if self.enforce_limits and peer.requests > _REQUESTS_AN_HOUR:
+        if peer.messages_within(3_600.0, now) > _REQUESTS_AN_HOUR and self.enforce_limits:
             self._error(peer, "60014", "Requests too frequent. Please refer to the operation frequency limit.")
             return
         for arg in pairs:
@@ -180,7 +181,7 @@ class OkxServer(ExchangeServer):
             return
         feed = self._feed(venue)
         bids, asks = feed.view.advance()
-        if not bids and not asks:
+        if not bids and not asks and event_ms - feed.event_ms < _HEARTBEAT_MS:
             return
         previous = feed.seq_id
         feed.seq_id += len(bids) + len(asks)

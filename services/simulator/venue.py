@@ -24,7 +24,7 @@ _LEVEL_USD: Final = 52_000.0
 _QUOTES: Final = 8
 _TRADED_SHARE: Final = 0.4
 #: At most this many levels trade when the fair price jumps over them in one step.
-_MOST_STALE_TRADES: Final = 5
+_MOST_STALE_TRADES: Final = 3
 #: A forced order never takes more than this part of the resting lots of the nearest levels.
 _FORCED_LEVELS: Final = 60
 
@@ -73,7 +73,7 @@ class Venue:
         self._dt_s = dt_s
         self._rng = random.Random(f"{seed}/{contract.exchange}/{contract.symbol}")
         self._level_usd = _LEVEL_USD * spec.depth_factor * share
-        self._flow_hz = 7.0 * spec.activity * share
+        self._flow_hz = 5.0 * spec.activity * share
         self._tick_bps = contract.price.step / spec.reference_price * 1e4
         self._max_levels = MAX_LEVELS[contract.exchange]
         self._basis_bps = self._rng.uniform(-0.8, 0.8)
