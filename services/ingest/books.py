@@ -138,7 +138,8 @@ class Book:
                 self._advance(to_us)
         if self._is_dirty and now_us >= self._next_view_us:
             self._show(now_us)
-        if self.session is not None and not self.sync.is_synced:
+        # Not while the connection is down: a snapshot from before the stream's first change cannot be continued by it.
+        if self.session is not None and not self.session.is_closed and not self.sync.is_synced:
             self._ask_if_due()
 
     def finish(self) -> None:
