@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 from _controls import controls
-from _loaders import desk, store_status
+from _live_chart import live_chart
+from _loaders import desk, store_status, theme
 from _panels import notices
 
+from services.charts.sparkline import lag_history
 from services.views.feed_health import Row, build_health, table_rows
 
 refresh_s = controls().refresh_s
@@ -45,6 +47,8 @@ def live() -> None:
         "Connections", view.connections, empty="This process collects nothing (HEATMAP_ROLE=web).",
         note="Lag is receive time minus exchange time; negative when this machine's clock is behind.",
     )  # fmt: skip
+    if view.lags:
+        live_chart(lag_history(view.lags, theme=theme()), key="lags", height=220, revision=f"{view.as_of}/{theme()}")
     table("Feeds", view.channels, empty="No feed is subscribed yet.")
     table("Order books", view.books, empty="No order book is tracked yet.")
     table("Exchanges", view.exchanges, empty="No exchange was asked yet.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,14 @@ class ChannelHealth(msgspec.Struct, frozen=True, kw_only=True):
     stale_after_s: float | None
 
 
+class LagSample(NamedTuple):
+    """A connection's lag at one moment; NaN while nothing came."""
+
+    time_us: int
+    p50_ms: float
+    p99_ms: float
+
+
 class ConnectionHealth(msgspec.Struct, frozen=True, kw_only=True):
     """One connection. `next_try_time_us` is set while it waits to reconnect; `last_error` is a sentence for a person."""
 
@@ -43,6 +51,7 @@ class ConnectionHealth(msgspec.Struct, frozen=True, kw_only=True):
     last_data_time_us: int | None
     lag_p50_ms: float | None  # received − event time over the last minutes; negative when our clock is behind
     lag_p99_ms: float | None
+    lag_history: tuple[LagSample, ...] = ()  # of the last hour, by time
 
 
 class BookHealth(msgspec.Struct, frozen=True, kw_only=True):

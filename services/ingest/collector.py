@@ -19,6 +19,7 @@ from services.exchanges.adapter import ExchangeAdapter
 from services.exchanges.registry import ADAPTERS
 from services.ingest.budget import WeightBudget
 from services.ingest.catalog import first_catalog, wanted_instruments
+from services.ingest.connection_stats import LAG_SAMPLE_S
 from services.ingest.counters import ErrorCounts
 from services.ingest.feeds import ExchangeFeeds
 from services.ingest.inbox import Inbox
@@ -258,9 +259,14 @@ class Collector:
                 log.exception("internal error number %d while decoding", n_seen)
 
     def _supervise(self) -> None:
+        next_sample = 0.0
         while not self._stopping.wait(_SUPERVISE_S):
             for feeds in self._feeds.values():
                 feeds.supervise()
+            if time.monotonic() >= next_sample:
+                next_sample = time.monotonic() + LAG_SAMPLE_S
+                for feeds in self._feeds.values():
+                    feeds.sample_lags(self._clock.now_us())
 
     def _open_earlier_gaps(self) -> None:
         """Nobody collected since the last run: its open gaps, or one from its last sign of life on, end with the first data."""

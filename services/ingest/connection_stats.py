@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
-from services.domain.health import ConnectionHealth, ConnectionState
+from services.domain.health import ConnectionHealth, ConnectionState, LagSample
 from services.ingest.counters import RecentDelays
+
+LAG_SAMPLE_S: Final = 10.0
+_LAG_SAMPLES: Final = 360  # an hour
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +32,7 @@ class ConnectionStats:
     n_dropped_frames: int = 0
     last_data_time_us: int | None = None
     lags: RecentDelays = field(default_factory=RecentDelays)
+    lag_log: deque[LagSample] = field(default_factory=lambda: deque(maxlen=_LAG_SAMPLES))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def set_state(self, state: ConnectionState, now_us: int) -> None:
@@ -61,6 +67,14 @@ class ConnectionStats:
         with self._lock:
             self.n_dropped_frames += 1
 
+    def sample_lag(self, now_us: int) -> None:
+        """Write down the lag of this moment; NaN unless data came since the last sample, so that a break is a hole."""
+        last_us = self.lag_log[-1].time_us if self.lag_log else 0
+        p50_ms, p99_ms = self.lags.percentile(0.5), self.lags.percentile(0.99)
+        if p50_ms is None or p99_ms is None or self.last_data_time_us is None or self.last_data_time_us < last_us:
+            p50_ms = p99_ms = float("nan")
+        self.lag_log.append(LagSample(now_us, p50_ms, p99_ms))
+
     def health(self) -> ConnectionHealth:
         with self._lock:
             return ConnectionHealth(
@@ -79,4 +93,5 @@ class ConnectionStats:
                 last_data_time_us=self.last_data_time_us,
                 lag_p50_ms=self.lags.percentile(0.5),
                 lag_p99_ms=self.lags.percentile(0.99),
+                lag_history=tuple(self.lag_log),
             )

@@ -246,6 +246,11 @@ class ExchangeFeeds:
     def connection_health(self) -> list[ConnectionHealth]:
         return [feed.current.stats.health() for feed in self._all_feeds()]
 
+    def sample_lags(self, now_us: int) -> None:
+        """Write down every connection's lag, for its history."""
+        for feed in self._all_feeds():
+            feed.current.stats.sample_lag(now_us)
+
     def channel_health(self) -> list[ChannelHealth]:
         """One entry for each wire channel. The clock is the kind's: channels of one kind on one exchange share it."""
         return [self._channel(spec) for specs in self.adapter.channels.values() for spec in specs]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from services.charts.inputs import LagHistory
 from services.domain.coverage import EXCHANGE_TITLES
-from services.domain.health import StoreStatus, SystemHealth
+from services.domain.events import Float64
+from services.domain.health import ConnectionHealth, StoreStatus, SystemHealth
 from services.domain.windows import from_us
 from services.views.notices import Notice, clock_text, feed_notices, span_text
 
@@ -26,6 +30,7 @@ class HealthView:
     exchanges: tuple[Row, ...]
     errors: tuple[Row, ...]
     writer: tuple[tuple[str, str, str], ...]
+    lags: tuple[LagHistory, ...]
     replay_progress: float | None
 
 
@@ -43,6 +48,7 @@ def build_health(health: SystemHealth, store_error: str | None) -> HealthView:
         exchanges=tuple(_exchange_rows(health)),
         errors=tuple(_error_rows(health)),
         writer=_writer_words(health),
+        lags=tuple(_lag_history(each) for each in health.connections if len(each.lag_history) > 1),
         replay_progress=health.replay_progress,
     )
 
@@ -88,6 +94,21 @@ def _connection_rows(health: SystemHealth) -> list[Row]:
         }
         for each in health.connections
     ]
+
+
+def _lag_history(connection: ConnectionHealth) -> LagHistory:
+    times_us, p50_ms, p99_ms = zip(*connection.lag_history, strict=True)
+    return LagHistory(
+        feed=f"{EXCHANGE_TITLES.get(connection.exchange, connection.exchange)} {connection.name}",
+        times_us=np.array(times_us, np.int64),
+        p50_ms=_drawable(np.array(p50_ms, np.float64)),
+        p99_ms=_drawable(np.array(p99_ms, np.float64)),
+    )
+
+
+def _drawable(lag_ms: Float64) -> Float64:
+    """A log axis has no place for a lag of zero or below (our clock is behind): the table shows those, the chart a hole."""
+    return np.where(lag_ms > 0, lag_ms, np.nan)
 
 
 def _channel_rows(health: SystemHealth) -> list[Row]:
