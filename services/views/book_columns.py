@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from services.domain.events import Float64, Int64
 from services.domain.stored import BookTile
-from services.domain.tile_codec import PriceLattice, best_of_each_start, common_lattice
+from services.domain.tile_codec import PriceLattice, common_lattice
 from services.domain.tile_grid import TileGrid
 from services.views.context import ViewContext
 from services.views.selection import Selection
@@ -47,7 +48,7 @@ def book_columns(context: ViewContext, selection: Selection, now_us: int) -> Boo
     edges_us = selection.time_edges_us(now_us)
     n_columns = len(edges_us) - 1
     tiles = tuple(
-        tuple(best_of_each_start(context.history.tiles(window, name, selection.instrument, now_us, step_s=selection.tile_step_s)))
+        tuple(rows_with_news(context.history.tiles(window, name, selection.instrument, now_us, step_s=selection.tile_step_s)))
         for name in selection.exchanges
     )
     every = [tile for rows in tiles for tile in rows]
@@ -63,6 +64,21 @@ def book_columns(context: ViewContext, selection: Selection, now_us: int) -> Boo
             source = _carried(means.valid, edges_us, now_us)
             observed[row], mids[row] = means.valid[source], means.mid[source]
     return BookColumns(selection.exchanges, tiles, lattice, observed, mids, now_us)
+
+
+def rows_with_news(tiles: Iterable[BookTile]) -> list[BookTile]:
+    """Rows by time; of those with the same start and step the fullest, and others only for columns that it does not have.
+
+    A minute with a restart in it has two rows, each with columns of its own: what was seen before, and after.
+    """
+    seen: dict[tuple[int, int], int] = {}
+    chosen = []
+    for tile in sorted(tiles, key=lambda tile: (tile.start_time_us, tile.step_s, -tile.valid.bit_count())):
+        known = seen.get((tile.start_time_us, tile.step_s), 0)
+        if tile.valid & ~known:
+            seen[tile.start_time_us, tile.step_s] = known | tile.valid
+            chosen.append(tile)
+    return chosen
 
 
 def book_grid(columns: BookColumns, edges_us: Int64, axis: Float64) -> Float64:

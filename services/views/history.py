@@ -7,7 +7,7 @@ state holds is shown, and `store_error` says so: it is then an incomplete pictur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -83,15 +83,15 @@ class History:
         return chosen.take(np.argsort(chosen.start_time_us, kind="stable"))
 
     def gaps(self, window: TimeWindow, exchanges: Sequence[str]) -> tuple[FeedGap, ...]:
-        """Gaps that touch the window, stored and live, a closed one over its open form; by start."""
-        stored = self._guarded(lambda: self._store.gaps(window, exchanges)) or []
+        """Gaps that touch the window, stored and live, a closed one over its open form, the later end of two; by start."""
+        stored = self._ask(lambda: self._store.gaps(window, exchanges)) or []
         tracked = self._live.keys()
         snapshots = [self._live.snapshot(*key) for key in tracked if key[0] in exchanges]
         live = [gap for snapshot in snapshots if snapshot for gap in snapshot.gaps]
         found: dict[tuple[object, ...], FeedGap] = {}
         for gap in [*stored, *live]:
             key = (gap.exchange, gap.instrument, gap.kind, gap.start_time_us)
-            if key not in found or found[key].end_time_us is None:
+            if key not in found or (found[key].end_time_us or 0) < (gap.end_time_us or 0):
                 found[key] = gap
         touching = (gap for gap in found.values() if _touches(gap, window))
         return tuple(sorted(touching, key=lambda gap: gap.start_time_us))
@@ -115,7 +115,7 @@ class History:
             return rows
 
         key = ("tiles", exchange, instrument, step_s, window.start_us // MINUTE_US, settled_us)
-        stored = self._guarded(lambda: self._blocks.get_or_make(key, make))
+        stored = self._ask(make, kept_as=key)
         rows = stored or []
         covered_us = max((_seen_end(tile) for tile in rows), default=window.start_us)
         snapshot = self._live.snapshot(exchange, instrument)
@@ -128,7 +128,7 @@ class History:
         if covered_us >= window.end_us:
             return []
         part = TimeWindow(covered_us, window.end_us)
-        return self._guarded(lambda: self._store.book_tiles(part, exchange, instrument, step_s=1)) or []
+        return self._ask(lambda: self._store.book_tiles(part, exchange, instrument, step_s=1)) or []
 
     def _stored(self, name: tuple[object, ...], window: TimeWindow, now_us: int, read: Callable[[TimeWindow], Rows]) -> list[Rows]:
         """The settled block of the window (kept for a minute) and the rest (read now); empty columns when the store is away."""
@@ -137,22 +137,30 @@ class History:
         if settled_us > window.start_us:
             start_us = window.start_us // MINUTE_US * MINUTE_US
             key = (*name, start_us, settled_us)
-            block: Rows | None = self._guarded(
-                lambda: self._blocks.get_or_make(key, lambda: read(TimeWindow(start_us, settled_us)))
-            )
+            block: Rows | None = self._ask(lambda: read(TimeWindow(start_us, settled_us)), kept_as=key)
             parts += [block] if block is not None else []
         if settled_us < window.end_us:
-            rest = self._guarded(lambda: read(TimeWindow(max(settled_us, window.start_us), window.end_us)))
+            rest = self._ask(lambda: read(TimeWindow(max(settled_us, window.start_us), window.end_us)))
             parts += [rest] if rest is not None else []
         return parts
 
-    def _guarded(self, read: Callable[[], Answer]) -> Answer | None:
-        """The answer of the store, or None while it is away."""
+    def _ask(self, read: Callable[[], Answer], *, kept_as: Hashable = None) -> Answer | None:
+        """The store's answer, or None while it is away. With `kept_as` it is asked only where no answer is kept under that name."""
+        try:
+            if kept_as is None:
+                return self._asked(read)
+            kept: Answer = self._blocks.get_or_make(kept_as, lambda: self._asked(read))
+        except StoreUnavailable:
+            return None
+        return kept
+
+    def _asked(self, read: Callable[[], Answer]) -> Answer:
+        # Here and not in _ask: a kept answer says nothing of whether the store is there now.
         try:
             answer = read()
         except StoreUnavailable as error:
             self.store_error = error.ui_message
-            return None
+            raise
         self.store_error = None
         return answer
 
