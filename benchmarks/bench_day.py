@@ -2,8 +2,8 @@
 
     python -m benchmarks.bench_day
 
-One instrument, 24 h sampled each second, a book of 9,000 levels within ± 15 % (Binance BTC); tiles as the collector makes them, rolled up as
-maintenance does. The baseline is the same day read as exact one-second minutes and binned in Python.
+One instrument, 24 h sampled each second, a book of 9,000 levels within ± 15 % (Binance BTC); tiles as the collector makes them,
+rolled up as maintenance does. The baseline is the same day read as exact one-second minutes and binned in Python.
 """
 
 from __future__ import annotations
