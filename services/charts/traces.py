@@ -229,7 +229,7 @@ def depth_profile(view: View, profile: DepthProfile, *, axes: tuple[str, str]) -
     return [
         _step_area(
             profile.price_edges,
-            np.where(values > 0.0, values, np.nan),
+            _from_first_to_last(values),
             axes=axes,
             line=line,
             fill=fill,
@@ -240,6 +240,16 @@ def depth_profile(view: View, profile: DepthProfile, *, axes: tuple[str, str]) -
             ("ask", profile.ask_usd, colours.sell, colours.sell_fill),
         )
     ]
+
+
+def _from_first_to_last(usd: FloatArray) -> FloatArray:
+    """NaN below the first and above the last bin that holds something; zeros between stay, a filled line must not break there."""
+    occupied = np.flatnonzero(usd > 0.0)
+    drawn = np.full_like(usd, np.nan)
+    if occupied.size:
+        inside = slice(int(occupied[0]), int(occupied[-1]) + 1)
+        drawn[inside] = usd[inside]
+    return drawn
 
 
 def _round_below(usd: float) -> float:
