@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -236,7 +237,7 @@ def test_nothing_that_was_observed_is_lost_at_any_window(window: str, n_live: in
     selection = Selection(BTC, ("binance",), window)
     columns = book_columns(context_of(store, live), selection, NOW_US)
     edges_s = selection.time_edges_us(NOW_US) // SECOND
-    expected = [any(second in observed for second in range(low, high)) for low, high in zip(edges_s[:-1], edges_s[1:], strict=True)]
+    expected = [any(second in observed for second in range(low, high)) for low, high in pairwise(edges_s)]
     last = max(index for index, seen in enumerate(expected) if seen)
     if edges_s[last + 1] * SECOND >= NOW_US - CARRY_US:
         expected[last:] = [True] * (len(expected) - last)
