@@ -5,8 +5,9 @@ Source: the exchange's "Websocket Market Streams" pages and the change notice of
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from services.simulator.binance_rest import BinanceRest
@@ -27,7 +28,9 @@ _MOST_STREAMS: Final = 1_024
 _MESSAGES_A_SECOND: Final = 10
 #: `@depth` speeds as stream suffix and period in milliseconds; no suffix means 250 ms.
 _SPEEDS: Final = {"@100ms": 100, "": 250, "@250ms": 250, "@500ms": 500}
-_LIQUIDATION_WINDOW_MS: Final = 1_000
+_LIQUIDATION_WINDOW_S: Final = 1.0
+#: Update ids that pass between a frame and a snapshot: changes that came and went.
+_IDS_BETWEEN: Final = 6
 _RAW, _WRAPPED = "raw:", "wrapped:"
 
 
@@ -44,7 +47,7 @@ class _Depth:
 @dataclass
 class _SlowDepth:
     last_u: int
-    due_ms: int
+    due: float
     bids: set[int] = field(default_factory=set)
     asks: set[int] = field(default_factory=set)
 
@@ -59,7 +62,7 @@ class BinanceServer(ExchangeServer):
         super().__init__(market, faults)
         self._depth: dict[str, _Depth] = {}
         self._latest_forced: dict[str, tuple[ForcedOrder, int]] = {}
-        self._forced_sent_ms: dict[str, int] = {}
+        self._forced_sent: dict[str, float] = {}
         self._mark_second: dict[str, int] = {}
         self._rest = BinanceRest(market, self.snapshot_id)
 
@@ -165,12 +168,13 @@ class BinanceServer(ExchangeServer):
         return state
 
     def snapshot_id(self, venue: Venue) -> int:
-        """Change a few levels between two frames and return the id of the book as it now is.
+        """The id of the book at this moment, somewhat after the last frame.
 
-        So a snapshot falls inside the next frame (U <= lastUpdateId <= u), as it does on the live exchange.
+        So a snapshot falls inside the next frame (U <= lastUpdateId <= u), as it does on the live exchange. The book
+        itself is left alone: asking must not change the market.
         """
         state = self.depth_state(venue)
-        state.now += len(venue.touch_up())
+        state.now += _IDS_BETWEEN
         return state.now
 
     def _publish_depth(self, venue: Venue, step: VenueStep, event_ms: int, now: float) -> None:
@@ -182,10 +186,11 @@ class BinanceServer(ExchangeServer):
         stream = f"{symbol.lower()}@depth@100ms"
         if self._wanted(stream):
             ids = f'"U":{previous + 1 + skipped},"u":{state.base},"pu":{previous}'
-            bids, asks = step.bid_changes, step.ask_changes
-            if self.faults.take("crossed_book", "binance", "depth", symbol):
-                bids = [*bids, *(price + 50 for price in asks[-1:])]
-            data = self._depth_text(venue, ids, bids, asks, event_ms, crossed=bids is not step.bid_changes)
+            best_ask = venue.book.asks.best()
+            crossing = []
+            if best_ask is not None and self.faults.take("crossed_book", "binance", "depth", symbol):
+                crossing = [LevelChange(best_ask + 1, 1_000)]
+            data = self._depth_text(venue, ids, step.bid_changes, step.ask_changes, event_ms, crossing)
             self._emit(stream, data, channel="depth", symbol=symbol, now=now)
         for suffix, period_ms in _SPEEDS.items():
             stream = f"{symbol.lower()}@depth{suffix}"
@@ -194,12 +199,11 @@ class BinanceServer(ExchangeServer):
         if self._wanted(f"{symbol.lower()}@bookTicker"):
             self._publish_touch(venue, state.base, event_ms, now)
 
-    def _depth_text(self, venue: Venue, ids: str, bids: list[int], asks: list[int], event_ms: int, *, crossed: bool = False) -> str:
+    def _depth_text(
+        self, venue: Venue, ids: str, bids: list[int], asks: list[int], event_ms: int, crossing: Sequence[LevelChange] = ()
+    ) -> str:
         contract = venue.contract
-        bid_levels = changes_of(venue.book.bids, bids)
-        if crossed:
-            bid_levels[-1] = bid_levels[-1]._replace(lots=1_000)
-        b = _levels_text(contract, bid_levels)
+        b = _levels_text(contract, [*changes_of(venue.book.bids, bids), *crossing])
         a = _levels_text(contract, changes_of(venue.book.asks, asks))
         return f'{{"e":"depthUpdate","E":{event_ms + 2},"T":{event_ms},"s":"{contract.symbol}",{ids},"b":[{b}],"a":[{a}]}}'
 
@@ -207,17 +211,17 @@ class BinanceServer(ExchangeServer):
         state = self.depth_state(venue)
         slow = state.slow.get(period_ms)
         if slow is None:
-            state.slow[period_ms] = _SlowDepth(last_u=state.base, due_ms=event_ms + period_ms)
+            state.slow[period_ms] = _SlowDepth(last_u=state.base, due=now + period_ms / 1_000)
             return
         slow.bids.update(step.bid_changes)
         slow.asks.update(step.ask_changes)
-        if event_ms < slow.due_ms:
+        if now < slow.due:
             return
         ids = f'"U":{slow.last_u + 1},"u":{state.base},"pu":{slow.last_u}'
         data = self._depth_text(venue, ids, sorted(slow.bids), sorted(slow.asks), event_ms)
         slow.bids.clear()
         slow.asks.clear()
-        slow.last_u, slow.due_ms = state.base, slow.due_ms + period_ms * (1 + (event_ms - slow.due_ms) // period_ms)
+        slow.last_u, slow.due = state.base, max(slow.due + period_ms / 1_000, now)
         self._emit(stream, data, channel="depth", symbol=venue.contract.canonical, now=now)
 
     def _publish_touch(self, venue: Venue, update_id: int, event_ms: int, now: float) -> None:
@@ -237,10 +241,10 @@ class BinanceServer(ExchangeServer):
         if step.liquidations:
             self._latest_forced[symbol] = (step.liquidations[-1], event_ms)
         waiting = self._latest_forced.get(symbol)
-        if waiting is None or event_ms - self._forced_sent_ms.get(symbol, 0) < _LIQUIDATION_WINDOW_MS:
+        if waiting is None or now - self._forced_sent.get(symbol, -inf) < _LIQUIDATION_WINDOW_S:
             return
         del self._latest_forced[symbol]
-        self._forced_sent_ms[symbol] = event_ms
+        self._forced_sent[symbol] = now
         data = forced_order_text(venue.contract, *waiting, event_ms)
         for stream in (f"{symbol.lower()}@forceOrder", "!forceOrder@arr"):
             if self._wanted(stream):
@@ -275,7 +279,7 @@ class BinanceServer(ExchangeServer):
     def forget(self, name: str) -> None:
         self._depth.pop(name, None)
         self._latest_forced.pop(name, None)
-        self._forced_sent_ms.pop(name, None)
+        self._forced_sent.pop(name, None)
         self._mark_second.pop(name, None)
 
 

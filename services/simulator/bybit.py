@@ -5,6 +5,7 @@ Source: the exchange's v5 "Websocket Stream / Public" pages.
 
 import json
 from collections.abc import Mapping
+from math import inf
 from typing import Final
 
 from services.simulator.bybit_rest import BybitRest, ticker_fields
@@ -29,7 +30,7 @@ class _BookFeed:
         self.venue = venue
         self.view = DepthView(venue.book, depth)
         self.update_id = 20_000_000 + venue.last_trade.trade_id
-        self.sent_ms = 0
+        self.sent = -inf
 
 
 class BybitServer(ExchangeServer):
@@ -171,12 +172,12 @@ class BybitServer(ExchangeServer):
             text = self._book_text(feed, "snapshot", *_held(feed), event_ms)
             self.hub.publish(f"orderbook.{depth}.{symbol}", text, channel="depth", symbol=symbol, now=now)
             return
-        if event_ms - feed.sent_ms < period_ms * 0.75:
+        if (now - feed.sent) * 1_000 < period_ms * 0.75:
             return
         bids, asks = feed.view.advance()
         if not bids and not asks:
             return
-        feed.sent_ms = event_ms
+        feed.sent = now
         feed.update_id += 1
         bids.reverse()
         if self.faults.take("crossed_book", "bybit", "depth", symbol):

@@ -136,11 +136,14 @@ class Engine:
 
     def delist(self, name: str) -> None:
         """Take a symbol off all exchanges. FaultRejected when it is not listed."""
-        if name not in self.market.symbols:
-            raise FaultRejected(f"symbol was {name!r}; expected one of {', '.join(self.market.symbols)}")
+        self._refuse_unlisted(name)
         self.market.remove(name)
         for server in self.servers.values():
             server.forget(name)
+
+    def _refuse_unlisted(self, name: str) -> None:
+        if name not in self.market.symbols:
+            raise FaultRejected(f"symbol was {name!r}; expected one of {', '.join(self.market.symbols)}")
 
     def change_symbols(self, request: Mapping[str, object]) -> dict[str, object]:
         """List the symbols under "add", delist those under "remove"; FaultRejected before anything is changed."""
@@ -151,6 +154,8 @@ class Engine:
             except ValueError as wrong:
                 raise FaultRejected(str(wrong)) from wrong
         for name in removed:
+            self._refuse_unlisted(name)
+        for name in dict.fromkeys(removed):
             self.delist(name)
         for name in added:
             if name not in self.market.symbols:

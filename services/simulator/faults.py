@@ -19,6 +19,7 @@ CHANNELS: Final = frozenset(
 FLAVOURS: Final = ("malformed", "wrong_types", "truncated", "binary", "huge")
 _DEFAULT_SECONDS: Final = 5.0
 _DEFAULT_HUGE_BYTES: Final = 50_000_000
+_LARGEST_NUMBER: Final = 1_000_000_000
 
 
 class FaultRejected(ValueError):
@@ -59,8 +60,8 @@ def _one_of(request: Mapping[str, object], name: str, allowed: frozenset[str] | 
 
 def _number(request: Mapping[str, object], name: str, default: float) -> float:
     value = request.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise FaultRejected(f"{name} was {value!r}; expected a number of at least 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST_NUMBER:
+        raise FaultRejected(f"{name} was {value!r}; expected a number from 0 to {_LARGEST_NUMBER:,}")
     return value
 
 

@@ -73,7 +73,7 @@ class Market:
         if name in self.symbols:
             raise ValueError(f"symbol was {name!r}, which is listed already")
         self.symbols[name] = SymbolMarket(symbol_spec(name), seed=self._seed, dt_s=self._dt_s, rate_hz=self._rate_hz)
-        self._steps[name] = max(self._steps.values(), default=0)
+        self._steps[name] = max(self._steps.values(), default=self._common_start)
 
     def remove(self, name: str) -> None:
         """Delist a symbol. Raises KeyError when it is not listed."""

@@ -8,6 +8,7 @@ import zlib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from typing import Final
 
 from services.simulator.faults import FaultPlan
@@ -22,10 +23,10 @@ from services.simulator.views import DepthView, LevelChange
 
 _DEPTH: Final = 400
 _CHECKSUM_LEVELS: Final = 25
-_LIQUIDATION_WINDOW_MS: Final = 1_000
+_LIQUIDATION_WINDOW_S: Final = 1.0
 _REMEMBERED_LIQUIDATIONS: Final = 20
 #: A book without a change is repeated, empty and with an unchanged sequence, after this time.
-_HEARTBEAT_MS: Final = 60_000
+_HEARTBEAT_S: Final = 60.0
 _REQUESTS_AN_HOUR: Final = 480
 #: Channels by the argument that selects an instrument.
 _BY_INSTRUMENT: Final = frozenset({"books", "trades", "mark-price", "funding-rate", "open-interest"})
@@ -43,6 +44,7 @@ class _BookFeed:
         self.view = DepthView(venue.book, _DEPTH)
         self.seq_id = 10_000_000 + venue.last_trade.trade_id
         self.event_ms = now_ms()
+        self.sent = -inf
 
 
 class OkxServer(ExchangeServer):
@@ -56,7 +58,7 @@ class OkxServer(ExchangeServer):
         self.limits = replace(self.limits, idle_s=idle_s)
         self._feeds: dict[str, _BookFeed] = {}
         self._latest_forced: dict[str, tuple[ForcedOrder, int]] = {}
-        self._forced_sent_ms: dict[str, int] = {}
+        self._forced_sent: dict[str, float] = {}
         self._recent: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED_LIQUIDATIONS)
         self._slow_ms: dict[tuple[str, str], int] = {}
         self._rest = OkxRest(market, self.published_book)
@@ -128,6 +130,10 @@ class OkxServer(ExchangeServer):
             rows = ",".join(row for _, row in self._recent)
             text = f'{{"arg":{{"channel":"liquidation-orders","instType":"SWAP"}},"data":[{rows}]}}'
             self.hub.send_first(peer, text, channel="liquidations_repeated", symbol="", now=now, events=len(self._recent))
+        else:
+            # Due at the next step, for everybody: a new subscriber does not wait half a minute for the funding rate.
+            name = arg.get("instId", "").removesuffix("-SWAP").replace("-", "")
+            self._slow_ms.pop((name, channel), None)
 
     def _error(self, peer: Peer, code: str, text: str) -> None:
         self.hub.reply(peer, compact({"event": "error", "code": code, "msg": text, "connId": peer.conn_id}))
@@ -181,11 +187,11 @@ class OkxServer(ExchangeServer):
             return
         feed = self._feed(venue)
         bids, asks = feed.view.advance()
-        if not bids and not asks and event_ms - feed.event_ms < _HEARTBEAT_MS:
+        if not bids and not asks and now - feed.sent < _HEARTBEAT_S:
             return
         previous = feed.seq_id
         feed.seq_id += len(bids) + len(asks)
-        feed.event_ms = event_ms
+        feed.event_ms, feed.sent = event_ms, now
         bids.reverse()
         if self.faults.take("crossed_book", "okx", "depth", contract.canonical):
             bids.insert(0, LevelChange(max(feed.view.held()[1]) + 1, 1_000))
@@ -208,10 +214,10 @@ class OkxServer(ExchangeServer):
         if step.liquidations:
             self._latest_forced[name] = (step.liquidations[-1], event_ms)
         waiting = self._latest_forced.get(name)
-        if waiting is None or event_ms - self._forced_sent_ms.get(name, 0) < _LIQUIDATION_WINDOW_MS:
+        if waiting is None or now - self._forced_sent.get(name, -inf) < _LIQUIDATION_WINDOW_S:
             return
         del self._latest_forced[name]
-        self._forced_sent_ms[name] = event_ms
+        self._forced_sent[name] = now
         row = liquidation_row(venue.contract, *waiting)
         self._recent.append((name, row))
         text = f'{{"arg":{{"channel":"liquidation-orders","instType":"SWAP"}},"data":[{row}]}}'
@@ -268,7 +274,7 @@ class OkxServer(ExchangeServer):
     def forget(self, name: str) -> None:
         self._feeds.pop(name, None)
         self._latest_forced.pop(name, None)
-        self._forced_sent_ms.pop(name, None)
+        self._forced_sent.pop(name, None)
 
 
 def _as_changes(view: DepthView) -> tuple[list[LevelChange], list[LevelChange]]:

@@ -51,6 +51,7 @@ class TruthLog:
                     "leverage": position.leverage,
                     "liquidation_price": position.liquidation_price,
                     "bankruptcy_price": position.bankruptcy_price,
+                    "mark_price": market.venues[exchange].mark_price,
                     "size_base": order.lots * contract.base_per_lot,
                     "average_fill_price": order.average_ticks * contract.price.step,
                 }
@@ -64,6 +65,7 @@ class TruthLog:
                     "price": wall.price_ticks * contract.price.step,
                     "size_base": wall.lots * contract.base_per_lot,
                     "planned_life_s": wall.life_s,
+                    "was_eaten": wall.was_eaten,
                 }
             )
 

@@ -121,16 +121,6 @@ class Venue:
         bids, asks = self.book.bids.take_changes(), self.book.asks.take_changes()
         return VenueStep(trades, liquidations, bids, asks, walls), push_bps + blocked_bps
 
-    def touch_up(self) -> list[tuple[bool, int]]:
-        """Change a few levels between two steps; returns (is_ask, price_ticks) of each. They belong to the next step."""
-        touched: list[tuple[bool, int]] = []
-        for side in (self.book.bids, self.book.asks):
-            for key in side.keys[3:6]:
-                price_ticks = side.sign * key
-                side.set_level(price_ticks, side.lots[price_ticks] + 1)
-                touched.append((side.sign > 0, price_ticks))
-        return touched
-
     # -- flow ---------------------------------------------------------------------------------------------------
 
     def _liquidate(self, trades: list[Trade], regime: Regime) -> list[ForcedOrder]:
@@ -279,7 +269,7 @@ class Venue:
             self._place(side, best, self._draw_offset())
 
     def _keep_walls(self, best_bid: int, best_ask: int) -> None:
-        for wall in self.walls.evolve(best_bid, best_ask, dt_s=self._dt_s):
+        for wall in self.walls.evolve(self.book, best_bid, best_ask, dt_s=self._dt_s):
             side = self.book.asks if wall.is_ask else self.book.bids
             side.set_level(wall.price_ticks, wall.lots)
             self._wall_changes.append(wall)

@@ -2,9 +2,10 @@
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from services.simulator.book import Book
 from services.simulator.instruments import Contract
 
 #: Walls standing a side at most, their mean life, and their size in mean levels.
@@ -18,12 +19,13 @@ _FARTHEST_BPS: Final = 60.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wall:
-    """A planted wall, or with `lots` 0 its removal."""
+    """A planted wall, or with `lots` 0 its end: `was_eaten` by takers, or else removed by its owner."""
 
     price_ticks: int
     lots: int
     is_ask: bool
     life_s: float
+    was_eaten: bool = False
 
 
 class WallPlan:
@@ -41,16 +43,18 @@ class WallPlan:
     def standing(self) -> list[Wall]:
         return [wall for wall, _ in self._walls.values()]
 
-    def evolve(self, best_bid: int, best_ask: int, *, dt_s: float) -> list[Wall]:
-        """Age the walls; returns those planted and those ended (with `lots` 0) in this step."""
+    def evolve(self, book: Book, best_bid: int, best_ask: int, *, dt_s: float) -> list[Wall]:
+        """Age the walls that rest in `book`; returns those planted and those ended (with `lots` 0) in this step."""
         changes: list[Wall] = []
         for price_ticks, (wall, left_s) in list(self._walls.items()):
             crossed = price_ticks < best_ask if wall.is_ask else price_ticks > best_bid
-            if left_s <= dt_s or crossed:
+            side = book.asks if wall.is_ask else book.bids
+            is_missing = price_ticks not in side.lots
+            # A missing one farther out than all levels was left behind by the price and fell off the book's depth.
+            eaten = crossed or (is_missing and side.count_better_or_equal(price_ticks) < len(side.keys))
+            if left_s <= dt_s or crossed or is_missing:
                 del self._walls[price_ticks]
-                gone = Wall(price_ticks=price_ticks, lots=0, is_ask=wall.is_ask, life_s=wall.life_s)
-                if not crossed:
-                    changes.append(gone)
+                changes.append(replace(wall, lots=0, was_eaten=eaten))
             else:
                 self._walls[price_ticks] = (wall, left_s - dt_s)
         for is_ask in (False, True):
