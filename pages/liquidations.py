@@ -41,6 +41,12 @@ def totals(view: LiquidationsView, revision: str) -> None:
     live_chart(totals_by_exchange(rows, theme=theme()), key="liquidation_totals", height=height, revision=revision)
 
 
+def beyond_words(view: LiquidationsView) -> str:
+    """What the price range hides; the totals count it."""
+    outside_usd = view.chart.outside_usd if view.chart is not None else 0.0
+    return f"{usd(outside_usd)} beyond the price range, counted in the totals" if outside_usd else ""
+
+
 chosen = controls()
 
 
@@ -64,7 +70,7 @@ def live() -> None:
         totals(view, fresh.revision)
         tape(view.tape, decimals=view.tape_decimals, height=CHART_HEIGHT - 36 - 34 * len(view.totals) - 16)
     prices = price_kind_text(chosen.selection.exchanges)
-    parts = (coverage_text(chosen.selection.exchanges), prices, missing_words(view.missing_share))
+    parts = (coverage_text(chosen.selection.exchanges), prices, beyond_words(view), missing_words(view.missing_share))
     st.caption(" · ".join(part for part in parts if part))
 
 

@@ -135,7 +135,7 @@ def _book_rows(health: SystemHealth) -> list[Row]:
             "Exchange": EXCHANGE_TITLES.get(each.exchange, each.exchange),
             "Instrument": each.instrument,
             "State": "in step" if each.is_synced else "out of step",
-            "For": _age(each.since_time_us, health.as_of_us),
+            "For": "–" if each.since_time_us is None else span_text(health.as_of_us - each.since_time_us),
             "Levels": each.n_levels,
             "Snapshots": each.n_resyncs,
             "Sequence gaps": each.n_sequence_gaps,

@@ -54,12 +54,9 @@ def feed_notices(health: SystemHealth, exchanges: Sequence[str], store_error: st
 
 def _exchange_notices(health: SystemHealth, exchange: str) -> list[Notice]:
     title = EXCHANGE_TITLES.get(exchange, exchange)
-    down = [each for each in health.connections if each.exchange == exchange and each.state in ("waiting", "connecting")]
-    worst = max(down, key=lambda each: each.since_time_us, default=None)
-    if worst is not None:
-        return [
-            Notice("warning", f"down-{exchange}", f"{title} cannot be reached: {_why(worst)}. {_next_try(worst, health.as_of_us)}")
-        ]
+    down = _connection_notice(title, [each for each in health.connections if each.exchange == exchange], health.as_of_us)
+    if down is not None:
+        return [down]
     stale = [each.wire_name for each in health.channels if each.exchange == exchange and each.is_stale]
     if stale:
         text = f"{title} is connected, but nothing comes on {', '.join(stale)}: what is shown of it is stale."
@@ -71,8 +68,19 @@ def _exchange_notices(health: SystemHealth, exchange: str) -> list[Notice]:
     return []
 
 
-def _why(connection: ConnectionHealth) -> str:
-    return (connection.last_error or "no answer yet").rstrip(".")
+def _connection_notice(title: str, connections: Sequence[ConnectionHealth], now_us: int) -> Notice | None:
+    """What is wrong with one exchange's connections; the latest word of those that failed speaks for all."""
+    down = [each for each in connections if each.state in ("waiting", "connecting")]
+    worst = max(down, key=lambda each: (each.last_error is not None, each.since_time_us), default=None)
+    if worst is None:
+        return None
+    if worst.last_error is None:
+        since = f"since {clock_text(worst.since_time_us)}"
+        return Notice("info", f"connecting-{worst.exchange}", f"{title} is being connected to, {since}; that takes a few seconds.")
+    is_partly_up = any(each.state == "connected" for each in connections)
+    what = f"{len(down)} of {len(connections)} connections to {title} failed" if is_partly_up else f"{title} cannot be reached"
+    text = f"{what}: {worst.last_error.rstrip('.')}. {_next_try(worst, now_us)}"
+    return Notice("warning", f"down-{worst.exchange}", text)
 
 
 def _next_try(connection: ConnectionHealth, now_us: int) -> str:
@@ -87,20 +95,26 @@ def waiting_text(what: Literal["liquidations", "book"], instrument: str, exchang
     names = ", ".join(EXCHANGE_TITLES.get(exchange, exchange) for exchange in exchanges)
     waited_us = health.as_of_us - health.started_time_us
     since = f"since {clock_text(health.started_time_us)} ({span_text(waited_us)})"
-    if what == "liquidations":
+    wanted = f"{'liquidation' if what == 'liquidations' else 'order book'} of {instrument}"
+    if health.writer is None:
         return (
-            f"No liquidation of {instrument} on {names} in this window yet; listening {since}. That is normal in a calm market: "
-            "minutes can pass without one, on smaller instruments hours."
+            f"No {wanted} on {names} is stored for this window. This process collects nothing itself; "
+            "it shows what another one stores, a minute or two later."
         )
     connected = any(each.state == "connected" for each in health.connections if each.exchange in exchanges)
-    if connected and waited_us < 30 * US_PER_SECOND:
-        return f"The order book of {instrument} on {names} is being fetched; waiting {since}. It usually takes a few seconds."
-    if connected:
+    if not connected:
+        return f"No {wanted} yet: {names} is not connected; waiting {since}. *Feed health* says why."
+    if what == "liquidations":
         return (
-            f"{names} is connected, but no order book of {instrument} is in step; waiting {since}. That is longer than usual: "
-            "*Feed health* says which book is out of step and why."
+            f"No {wanted} on {names} in this window yet; listening {since}. That is normal in a calm market: "
+            "minutes can pass without one, on smaller instruments hours."
         )
-    return f"No order book of {instrument} yet: {names} is not connected; waiting {since}. *Feed health* says why."
+    if waited_us < 30 * US_PER_SECOND:
+        return f"The {wanted} on {names} is being fetched; waiting {since}. It usually takes a few seconds."
+    return (
+        f"{names} is connected, but no {wanted} is in step; waiting {since}. That is longer than usual: "
+        "*Feed health* says which book is out of step and why."
+    )
 
 
 def coverage_text(exchanges: Sequence[str]) -> str:
