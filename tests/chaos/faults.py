@@ -57,7 +57,7 @@ def jump(market: SimulatorProcess) -> None:
 FAULTS: tuple[Fault, ...] = (
     Fault("drop: all connections cut", by("drop"), ("disconnects",)),
     Fault("stall: books silent for 40 s", by("stall", channel="depth", seconds=40), ("stale book",), 40),
-    Fault("stall: all silent for 15 s", by("stall", seconds=15), (), 15),
+    Fault("stall: all silent for 15 s", by("stall", seconds=15), ("sequence gaps",), 16),
     Fault("gap: depth frames left out", everywhere("gap", symbol="BTCUSDT"), ("sequence gaps",)),
     Fault("duplicate: depth frames", everywhere("duplicate", count=5), ()),
     Fault("duplicate: liquidations", everywhere("duplicate", channel="liquidations", count=20), (), 5),
@@ -147,8 +147,8 @@ def look(app: AppProcess) -> Seen:
 
 
 def settled(app: AppProcess, market: SimulatorProcess) -> Totals:
-    """Nothing is sent for a moment, so that what was sent is what can be stored."""
-    market.fault("stall", seconds=3)
+    """No liquidation is sent for a moment, so that what was sent is what can be stored."""
+    market.fault("stall", channel="liquidations", seconds=3)
     time.sleep(2)
     stats, ledger = market.stats(), read_embedded(app.data_dir)
     time.sleep(1.2)
@@ -161,7 +161,7 @@ def settled(app: AppProcess, market: SimulatorProcess) -> Totals:
 
 
 def recovered(app: AppProcess) -> Seen:
-    """Everything connected and in step, after the silence that broke some sequences."""
+    """Everything connected and in step, and so the second look: what comes now is this fault's doing."""
     give_up = time.monotonic() + BACK_WITHIN_S
     while time.monotonic() < give_up:
         time.sleep(1)
