@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +20,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 @pytest.fixture(scope="module")
 def market() -> Iterator[SimulatorProcess]:
     """A simulator that lets a test connect as often as it likes."""
-    extra = ["--okx-idle-seconds", "1", "--no-limits"]
+    extra = ["--okx-idle-seconds", "0.6", "--no-limits"]
     with SimulatorProcess.start(SYMBOLS, seed=3, liquidations_per_second=60, extra_args=extra) as simulator:
         yield simulator
 
@@ -44,22 +45,19 @@ def rest(market: SimulatorProcess, exchange: str, path: str) -> Any:
 # -- Binance ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("path", "heard"),
-    [
-        ("/public/stream", {"btcusdt@depth@100ms", "btcusdt@bookTicker"}),
-        ("/market/stream", {"btcusdt@aggTrade", "!forceOrder@arr", "btcusdt@markPrice@1s"}),
-        ("/stream", {"btcusdt@depth@100ms", "btcusdt@bookTicker"}),
-    ],
-)
-def test_binance_accepts_a_stream_on_the_wrong_path_and_stays_silent_there(
-    market: SimulatorProcess, path: str, heard: set[str]
-) -> None:
-    streams = ["btcusdt@depth@100ms", "btcusdt@bookTicker", "btcusdt@aggTrade", "!forceOrder@arr", "btcusdt@markPrice@1s"]
-    with connect(market, "binance", path) as client:
-        client.send({"method": "SUBSCRIBE", "params": streams, "id": 1})
-        assert client.until(lambda message: "id" in message) == {"result": None, "id": 1}
-        assert {message["stream"] for message in client.during(1.2) if "stream" in message} == heard
+def test_binance_accepts_a_stream_on_the_wrong_path_and_stays_silent_there(market: SimulatorProcess) -> None:
+    public = {"btcusdt@depth@100ms", "btcusdt@bookTicker"}
+    market_data = {"btcusdt@aggTrade", "!forceOrder@arr", "btcusdt@markPrice@1s"}
+    heard = {"/public/stream": public, "/market/stream": market_data, "/stream": public}
+    with ExitStack() as stack:
+        clients = {path: stack.enter_context(connect(market, "binance", path)) for path in heard}
+        for client in clients.values():
+            client.send({"method": "SUBSCRIBE", "params": sorted(public | market_data), "id": 1})
+            assert client.until(lambda message: "id" in message) == {"result": None, "id": 1}
+        clients["/market/stream"].during(1.2)
+        for path, client in clients.items():
+            client.during(0.1)
+            assert {message["stream"] for message in client.said if "stream" in message} == heard[path]
 
 
 def test_binance_takes_streams_from_the_address_wrapped_or_raw(market: SimulatorProcess) -> None:
@@ -113,7 +111,7 @@ def test_a_binance_book_kept_by_the_published_rule_equals_a_later_snapshot(marke
         snapshot = rest(market, "binance", "/fapi/v1/depth?symbol=BTCUSDT&limit=1000")
         at, book = snapshot["lastUpdateId"], Book()
         book.apply(snapshot["bids"], snapshot["asks"])
-        buffered += [message["data"] for message in client.several(is_book, 12)]
+        buffered += [message["data"] for message in client.several(is_book, 8)]
         later = rest(market, "binance", "/fapi/v1/depth?symbol=BTCUSDT&limit=1000")
         buffered += [message["data"] for message in client.several(is_book, 2)]
     assert all(update["pu"] == previous["u"] for previous, update in pairwise(buffered))
@@ -125,13 +123,13 @@ def test_a_binance_book_kept_by_the_published_rule_equals_a_later_snapshot(marke
         book.apply(update["b"], update["a"])
         assert not book.is_crossed
     assert book.ranked() == (pairs(later["bids"]), pairs(later["asks"]))
-    assert later["lastUpdateId"] > following[8]["u"]
+    assert later["lastUpdateId"] > following[5]["u"]
 
 
 def test_slower_binance_depth_speeds_lead_to_the_same_book(market: SimulatorProcess) -> None:
     with connect(market, "binance", "/public/stream?streams=btcusdt@depth/btcusdt@depth@500ms") as client:
-        messages = [message for message in client.during(1.6) if is_book(message)]
-    for stream, least in (("btcusdt@depth", 4), ("btcusdt@depth@500ms", 2)):
+        messages = [message for message in client.during(1.25) if is_book(message)]
+    for stream, least in (("btcusdt@depth", 3), ("btcusdt@depth@500ms", 2)):
         updates = [message["data"] for message in messages if message["stream"] == stream]
         assert len(updates) >= least
         assert all(update["pu"] == previous["u"] and update["U"] == previous["u"] + 1 for previous, update in pairwise(updates))
@@ -181,7 +179,7 @@ def test_okx_books_chain_and_carry_the_checksum_of_what_the_client_holds(market:
         acknowledged = client.receive()
         assert (acknowledged["event"], acknowledged["arg"]["channel"]) == ("subscribe", "books")
         asked = None
-        for index in range(14):
+        for index in range(9):
             message = client.until(is_book)
             assert message["action"] == ("update" if index else "snapshot")
             data = message["data"][0]
@@ -191,7 +189,7 @@ def test_okx_books_chain_and_carry_the_checksum_of_what_the_client_holds(market:
             assert data["checksum"] == book.checksum()
             assert not book.is_crossed
             seen[previous] = book.ranked()
-            if index == 10:
+            if index == 6:
                 asked = rest(market, "okx", "/api/v5/market/books?instId=BTC-USDT-SWAP&sz=400")["data"][0]
     assert asked is not None
     assert seen[asked["seqId"]] == (pairs(asked["bids"]), pairs(asked["asks"]))
@@ -221,7 +219,7 @@ def test_okx_answers_ping_and_closes_a_connection_without_any_traffic(market: Si
         for _ in range(4):
             pinging.send("ping")
             assert pinging.receive() == "pong"
-            time.sleep(0.4)
+            time.sleep(0.25)
         assert silent.close_code() == 4004
         pinging.send(subscribe("okx", "books:BTC-USDT-SWAP"))
         assert pinging.receive()["code"] == "60018"  # not a channel of this address
@@ -241,7 +239,7 @@ def test_okx_slow_channels_answer_a_subscription_at_once_and_share_the_units_of_
     with connect(market, "okx") as client:
         for channel in channels:
             client.send(subscribe("okx", f"{channel}:BTC-USDT{'' if channel == 'index-tickers' else '-SWAP'}"))
-        got = {message["arg"]["channel"]: message["data"][0] for message in client.during(0.8) if "data" in message}
+        got = {message["arg"]["channel"]: message["data"][0] for message in client.during(0.4) if "data" in message}
     assert set(got) == set(channels)
     assert float(got["mark-price"]["markPx"]) == pytest.approx(float(got["index-tickers"]["idxPx"]), rel=0.01)
     rate = float(got["open-interest"]["oiCcy"]) / float(got["open-interest"]["oi"])
@@ -276,7 +274,7 @@ def test_a_bybit_book_equals_the_one_over_rest(market: SimulatorProcess) -> None
     seen, book, asked = {}, Book(), None
     with connect(market, "bybit") as client:
         client.send(subscribe("bybit", "orderbook.1000.BTCUSDT"))
-        for index in range(8):
+        for index in range(6):
             message = client.until(is_book)["data"]
             book.apply(message["b"], message["a"])
             seen[message["u"]] = book.ranked()
@@ -359,10 +357,10 @@ def test_trades_lie_within_the_price_range_of_the_book(market: SimulatorProcess,
     }[exchange]
     with connect(market, exchange, path) as client:
         client.send(subscribe(exchange, topic))
-        messages = client.during(0.8)
-    trades = [message["data"] for message in messages if "data" in message]
+        messages = client.several(lambda message: "data" in message, 3)
+    trades = [message["data"] for message in messages]
     rows = trades if exchange == "binance" else [row for rows in trades for row in rows]
     prices = [float(row["px"] if exchange == "okx" else row["p"]) for row in rows]
-    assert len(prices) > 3
+    assert len(prices) >= 3
     mark = float(rest(market, "binance", "/fapi/v1/premiumIndex?symbol=BTCUSDT")["markPrice"])
     assert all(price == pytest.approx(mark, rel=0.01) for price in prices)
