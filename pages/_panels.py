@@ -104,12 +104,16 @@ def book_table(view: LiquidityView) -> None:
             more = "" if band.is_covered else "≥ "
             row[f"Bids {band.band_bps:g} bps"] = more + usd_words(band.bid_usd)
             row[f"Asks {band.band_bps:g} bps"] = more + usd_words(band.ask_usd)
-            row[f"Imbalance {band.band_bps:g} bps"] = "–" if band.imbalance is None else f"{band.imbalance:+.2f}"
+            row[f"Imbalance {band.band_bps:g} bps"] = _imbalance_words(band.imbalance)
         rows.append(row)
     st.dataframe(pd.DataFrame(rows), hide_index=True)
     if view.out_of_step:
         names = ", ".join(EXCHANGE_TITLES.get(name, name) for name in view.out_of_step)
         st.caption(f"Out of step now, not counted: {names}.")
+
+
+def _imbalance_words(imbalance: float | None) -> str:
+    return "–" if imbalance is None else f"{round(imbalance, 2) + 0.0:+.2f}"  # + 0.0: a balanced book is +0.00, never -0.00
 
 
 def overview_headline(view: OverviewView) -> None:
@@ -118,11 +122,10 @@ def overview_headline(view: OverviewView) -> None:
     with st.container(horizontal=True, gap="medium"):
         for book in books:
             near = book.bands[1]
-            imbalance = "–" if near.imbalance is None else f"{near.imbalance:+.2f}"
             st.metric(
                 f"{EXCHANGE_TITLES.get(book.exchange, book.exchange)} mid",
                 f"{book.mid:,.10g}",
-                delta=f"{bps_words(book.spread_bps)} · {imbalance}",
+                delta=f"{bps_words(book.spread_bps)} · {_imbalance_words(near.imbalance)}",
                 delta_color="off",
                 delta_arrow="off",
                 help=f"Mid price; spread; imbalance of resting notional within {near.band_bps:g} bps (−1 only asks, +1 only bids)",

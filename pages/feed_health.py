@@ -23,7 +23,7 @@ def table(title: str, rows: Sequence[Row], *, empty: str, note: str = "") -> Non
         st.dataframe(pd.DataFrame(rows), hide_index=True)
     else:
         st.caption(empty)
-    if note:
+    if rows and note:
         st.caption(note)
 
 
@@ -40,7 +40,7 @@ def live() -> None:
     view = build_health(health, desk().context.history.store_error)
     notices(view.notices)
     metrics(view.headlines)
-    st.caption(f"As of {view.as_of}, collecting for {view.uptime}.")
+    st.caption(f"As of {view.as_of}, collecting for {view.uptime}." if view.writer else f"As of {view.as_of}.")
     if view.replay_progress is not None:
         st.progress(view.replay_progress, text=f"Recording: {view.replay_progress:.0%} replayed")
     table(

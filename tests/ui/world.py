@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from config import Settings, load_settings
 from db.memory import MemoryStore
 from services.domain.errors import StoreUnavailable
 from services.domain.events import Levels
+from services.domain.health import SystemHealth
 from services.domain.quantise import quantise
 from services.domain.stored import BookTile
 from services.domain.tile_codec import pack_tile, valid_mask
@@ -19,7 +21,7 @@ from services.ports import BookView
 from services.runtime import Runtime
 from services.views.context import ViewContext
 from services.views.history import History
-from tests.store_rows import BTC, HOUR, MINUTE, SECOND, T0
+from tests.store_rows import BTC, HOUR, MINUTE, SECOND, T0, bar, liquidation, trade
 
 NOW_US = T0 + 24 * HOUR + 12 * MINUTE + 37 * SECOND + 400_000  # 08:12:37.4, 24 hours and some minutes of history behind it
 THIS_MINUTE_US = NOW_US - NOW_US % MINUTE
@@ -114,3 +116,42 @@ def runtime_of(
     runtime = Runtime(settings, store=store or SwitchedStore(), live=live or live_state())
     runtime.clock = clock or FixedClock()
     return runtime
+
+
+class ToldCollector:
+    """In the place of a collector: says what the test wants said."""
+
+    def __init__(self, health: SystemHealth) -> None:
+        self.told = health
+
+    def start(self) -> None:
+        raise AssertionError("a page started the collector")
+
+    def stop(self, timeout_s: float = 10.0) -> None:  # noqa: ARG002
+        raise AssertionError("a page stopped the collector")
+
+    def health(self) -> SystemHealth:
+        return self.told
+
+
+def busy_world(store: SwitchedStore, live: MemoryLiveState) -> None:
+    """Ten minutes of three exchanges: books, prices, liquidations and trades, the latest of them in the live state."""
+    second_us = NOW_US - NOW_US % SECOND
+    for number, exchange in enumerate(("binance", "okx", "bybit")):
+        store.append([book_row(THIS_MINUTE_US - age * MINUTE, exchange=exchange) for age in range(1, 11)])
+        live.set_tile(book_row(THIS_MINUTE_US, range(36), exchange=exchange))
+        live.set_book(book_view(exchange, mid=MID + number), exchange=exchange, instrument=BTC)
+        store.append([bar(second_us - age * SECOND, exchange=exchange, close=MID + age % 7) for age in range(1, 600)])
+        for age in range(0, 600, 20):
+            event = liquidation(
+                NOW_US - age * SECOND,
+                exchange=exchange,
+                position_side="long" if age % 40 else "short",
+                price=Decimal(57_000 + age % 90),
+                dedupe_key=f"{exchange}:{age}",
+            )
+            if age >= 100:
+                store.append([event])
+            else:
+                live.apply(event)
+        live.apply(trade(NOW_US - 3 * SECOND, exchange=exchange))

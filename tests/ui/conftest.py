@@ -1,0 +1,33 @@
+"""Pages run from the shell, on a runtime that the test made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from config import ROOT
+from services import runtime as runtimes
+from services.runtime import Runtime
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_page() -> Iterator[Open]:
+    """`open_page(runtime, page, **query_params)` is the page as a new visitor gets it."""
+
+    def opened(runtime: Runtime | None, page: str = "overview.py", **query_params: str | list[str]) -> AppTest:
+        runtimes.install(runtime)
+        visit = AppTest.from_file(str(ROOT / "pages" / "_shell.py"), default_timeout=30)
+        for name, text in query_params.items():
+            visit.query_params[name] = text
+        visit.run()
+        return visit if page == "overview.py" else visit.switch_page(page).run()
+
+    yield opened
+    runtimes.install(None)
+    st.cache_data.clear()
+    st.cache_resource.clear()
