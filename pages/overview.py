@@ -25,6 +25,8 @@ def live() -> None:
         empty_state(waiting_text("book", chosen.selection.instrument, chosen.selection.exchanges, health), height=CHART_HEIGHT)
         return
     live_chart(fresh.value.figure, fresh.value.matrices, key="overview", height=CHART_HEIGHT, revision=fresh.revision)
+    if min(view.liquidity.missing_share.values()) == 1.0:
+        st.caption(waiting_text("book", chosen.selection.instrument, chosen.selection.exchanges, health))
     if not view.liquidations.n:
         st.caption(waiting_text("liquidations", chosen.selection.instrument, chosen.selection.exchanges, health))
     parts = (coverage_text(chosen.selection.exchanges), missing_words(view.liquidity.missing_share))

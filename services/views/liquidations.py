@@ -67,7 +67,7 @@ def build_liquidations(context: ViewContext, selection: Selection, now_us: int, 
     line = price_line(context, selection, now_us, edges_us)
     bounds = price_bounds(
         np.concatenate([events.price, line.prices]),
-        mid=line.last_price(),
+        mid=line.last_price() or _last_mid(book),
         range_pct=selection.range_pct,
         max_range_pct=context.price_range_pct,
     )
@@ -136,6 +136,12 @@ def price_line(context: ViewContext, selection: Selection, now_us: int, edges_us
             best = (n_known, exchange, closes)
     middle_us = (edges_us[:-1] + edges_us[1:]) // 2
     return PriceLine(times_us=middle_us, prices=best[2], label=f"{EXCHANGE_TITLES[best[1]]} last")
+
+
+def _last_mid(book: BookColumns) -> float | None:
+    """A mid where no trade has a price to tell yet, so that there is an axis as soon as there is a book."""
+    known = book.mids[np.isfinite(book.mids)]
+    return float(known[-1]) if known.size else None
 
 
 def missing_columns(book: BookColumns, gaps: tuple[FeedGap, ...], selection: Selection, edges_us: Int64) -> dict[str, Bool1D]:

@@ -73,7 +73,7 @@ def build_liquidity(
 ) -> LiquidityView:
     """Everything of the page at one moment. `theme_free_name` identifies the selection, so that a zoom can be kept.
 
-    `at_least` is a price range that the axis must cover as well, in quote currency.
+    `at_least` is a price range that the axis must cover as well, in quote currency; with it there is a chart without a book, too.
     """
     window = selection.time_window(now_us)
     edges_us = selection.time_edges_us(now_us)
@@ -86,10 +86,10 @@ def build_liquidity(
         range_pct=selection.range_pct,
         max_range_pct=context.price_range_pct,
     )
+    if at_least is not None:
+        bounds = at_least if bounds is None else (min(bounds[0], at_least[0]), max(bounds[1], at_least[1]))
     chart = None
     if bounds is not None:
-        if at_least is not None:
-            bounds = min(bounds[0], at_least[0]), max(bounds[1], at_least[1])
         axis = price_edges(*bounds, unit=common_bin(columns.bin_prices))
         trades = context.history.large_trades(window, selection.instrument, selection.exchanges, now_us)
         chart = LiquidityChart(

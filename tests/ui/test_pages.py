@@ -13,9 +13,11 @@ from services.runtime import Runtime
 from tests.store_rows import BTC, ETH, MINUTE, SECOND, liquidation
 from tests.ui.world import (
     NOW_US,
+    THIS_MINUTE_US,
     FixedClock,
     SwitchedStore,
     ToldCollector,
+    book_row,
     busy_world,
     live_state,
     runtime_of,
@@ -248,6 +250,27 @@ def test_a_replay_tells_how_far_it_is(open_page: Open) -> None:
     runtime.collector = ToldCollector(health(as_of_us=NOW_US, replay_progress=0.42))
     shown = open_page(runtime, "feed_health.py")
     assert [(element.value, element.text) for element in shown.progress] == [(42, "Recording: 42% replayed")]
+
+
+def test_liquidations_are_drawn_on_the_overview_while_the_book_is_waited_for(open_page: Open) -> None:
+    runtime = runtime_of(settings_of())
+    runtime.collector = ToldCollector(health(as_of_us=NOW_US, started_time_us=NOW_US - 8 * SECOND))
+    runtime.live.apply(liquidation(NOW_US))
+    shown = open_page(runtime)
+    assert not shown.exception
+    assert charts(shown) == ["overview"]
+    assert f"The order book of {BTC} on Binance, OKX, Bybit is being fetched" in sentences(shown)
+
+
+def test_a_book_is_drawn_on_the_overview_before_the_first_trade(open_page: Open) -> None:
+    runtime = runtime_of(settings_of())
+    runtime.collector = ToldCollector(health(as_of_us=NOW_US, started_time_us=NOW_US - 8 * SECOND))
+    runtime.live.set_tile(book_row(THIS_MINUTE_US, range(30, 37)))
+    shown = open_page(runtime)
+    assert not shown.exception
+    assert charts(shown) == ["overview"]
+    assert "order book" not in sentences(shown)
+    assert f"No liquidation of {BTC}" in sentences(shown)
 
 
 def test_an_instrument_without_data_is_waited_for_by_name(open_page: Open) -> None:

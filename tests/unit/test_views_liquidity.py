@@ -214,6 +214,20 @@ def an_overview(selection: Selection) -> tuple[OverviewView, SwitchedStore]:
     return both, store
 
 
+def test_the_overview_needs_a_book_or_a_price_and_not_both() -> None:
+    selection = Selection(BTC, PAIR, "5m")
+    for rows in ([book_row(THIS_MINUTE_US)], [bar(THIS_MINUTE_US, close=MID)], [liquidation(THIS_MINUTE_US)]):
+        store = SwitchedStore()
+        store.append(rows)
+        both = build_overview(context_of(store, live_state()), selection, NOW_US, "name")
+        assert both.liquidations.chart is not None
+        assert both.liquidity.chart is not None
+        assert both.liquidity.chart.book.missing.all() == (not isinstance(rows[0], BookTile))
+    nothing = build_overview(context_of(SwitchedStore(), live_state()), selection, NOW_US, "name")
+    assert nothing.liquidations.chart is None
+    assert nothing.liquidity.chart is None
+
+
 @pytest.mark.parametrize("window", ["5m", "15m", "24h"])
 def test_the_overview_has_the_numbers_of_both_pages(window: str) -> None:
     both, _ = an_overview(Selection(BTC, PAIR, window))
