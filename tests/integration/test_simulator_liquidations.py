@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from services.simulator.process import SimulatorProcess
 from tests.integration.simulator_client import PATHS, Client, get, subscribe
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
-ROOM_MS = 700  # a batch waits up to half a second; the edges of the watch are left out
+ROOM_MS = 550  # a batch waits up to half a second; the edges of the watch are left out
 
 
 class Seen(NamedTuple):
@@ -70,7 +71,7 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Watch:
             "bybit": listen("bybit", PATHS["bybit"], *(f"allLiquidation.{symbol}" for symbol in SYMBOLS)),
         }
         from_ms = int(time.time() * 1_000)
-        time.sleep(3.6)
+        time.sleep(2.9)
         to_ms = int(time.time() * 1_000)
         second = listen("okx", PATHS["okx"], "liquidation-orders:")
         second.until(lambda message: "data" in message)
@@ -131,7 +132,7 @@ def test_sampled_feeds_publish_only_what_happened_and_not_all_of_it(watch: Watch
     # OKX repeats earlier ones to a new subscriber; each of them was true as well.
     heard = Counter(watch.heard[exchange])
     assert heard <= true
-    assert 2 < within(watch, watch.heard[exchange]).total() < within(watch, list(true.elements())).total()
+    assert 1 < within(watch, watch.heard[exchange]).total() < within(watch, list(true.elements())).total()
 
 
 def test_binance_sends_a_symbol_at_most_once_a_second(watch: Watch) -> None:
@@ -176,7 +177,9 @@ def history(directory: Path, seed: int, *, disturb: bool = False) -> list[dict[s
 
 
 def test_the_same_seed_makes_the_same_market_however_much_it_is_watched(tmp_path: Path) -> None:
-    first, again, other = history(tmp_path, 1), history(tmp_path, 1, disturb=True), history(tmp_path, 2)
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(history, tmp_path, seed, disturb=disturb) for seed, disturb in ((1, False), (1, True), (2, False))]
+        first, again, other = (run.result() for run in runs)
     n_both = min(len(first), len(again))
     assert n_both > 10
     assert first[:n_both] == again[:n_both]
