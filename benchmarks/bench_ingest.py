@@ -36,7 +36,7 @@ BASES: Final = [
     "BTC", "ETH", "SOL", "ADA", "BNB", "XRP", "DOGE", "AVAX", "LINK", "LTC",
     "DOT", "TRX", "BCH", "NEAR", "UNI", "APT", "ARB", "OP", "SUI", "FIL",
 ]  # fmt: skip
-WARM_UP_S: Final = 15.0
+WARM_UP_S: Final = 75.0  # a whole minute of every book: the exact minutes and tiles that are filling are working memory
 SHARES: Final = tuple(step / 200 for step in range(1, 200))
 
 

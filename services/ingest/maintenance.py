@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import threading
@@ -175,8 +176,17 @@ class Maintenance:
         """A full collection on our own schedule: Streamlit's after each page run is off. The longer it takes, the rarer it is."""
         started = time.monotonic()
         gc.collect()
+        trim_heap()
         self._gc_every_s = max(_GC_EVERY_S, (time.monotonic() - started) / _GC_SHARE)
         return self._gc_every_s
+
+
+def trim_heap() -> None:
+    """Hand freed memory back to the system where the C library can (glibc): short-lived arrays leave its arenas full of holes."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError):
+        return  # another C library: nothing to trim
 
 
 def last_alive_us(path: Path) -> int | None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from services.domain.events import FeedGap, Liquidation, MarketEvent, MarketMetrics, Trade
 from services.domain.stored import TILE_COLUMNS, BookTile, TradeBar
+from services.live.bar_ring import BarRing
 from services.live.rings import Ring, deep_bytes
 from services.live.trade_ring import TradeRing
 from services.ports import BookView, LiveSnapshot
@@ -42,7 +43,7 @@ class _Shard:
         self.version = 0
         self.liquidations: Ring[Liquidation] = Ring(lambda event: event.dedupe_key, max_events)
         self.trades = TradeRing(exchange, max_events)
-        self.bars: Ring[TradeBar] = Ring(lambda bar: bar.start_time_us, _MAX_BARS, is_sorted=True)
+        self.bars = BarRing(exchange, instrument, _MAX_BARS)
         self.tiles: Ring[BookTile] = Ring(lambda tile: tile.start_time_us, _MAX_TILES, is_sorted=True)
         self.gaps: Ring[FeedGap] = Ring(lambda gap: (gap.instrument, gap.kind, gap.start_time_us), _MAX_GAPS)
         self.book: BookView | None = None
@@ -91,7 +92,7 @@ class _Shard:
         n_dropped = self.liquidations.drop(lambda event: event.event_time_us < before_us)
         n_dropped += self.trades.drop_before(before_us)
         n_dropped += self.gaps.drop(lambda gap: gap.end_time_us is not None and gap.end_time_us < before_us)
-        n_dropped += self.bars.drop(lambda bar: bar.start_time_us < history_from_us)
+        n_dropped += self.bars.drop_before(history_from_us)
         n_dropped += self.tiles.drop(lambda tile: tile.start_time_us + TILE_COLUMNS * US_PER_SECOND <= history_from_us)
         if self.book is not None and self.book.received_time_us < before_us:
             self.book = None
@@ -103,12 +104,18 @@ class _Shard:
         return n_dropped
 
     def n_entries(self) -> int:
-        rings = (self.liquidations, self.bars, self.tiles, self.gaps)
-        return len(self.trades) + sum(len(ring) for ring in rings) + (self.book is not None) + (self.metrics is not None)
+        rings = (self.liquidations, self.tiles, self.gaps)
+        return (
+            len(self.trades)
+            + len(self.bars)
+            + sum(len(ring) for ring in rings)
+            + (self.book is not None)
+            + (self.metrics is not None)
+        )
 
     def n_bytes_estimate(self) -> int:
-        n_bytes = self.trades.n_bytes()
-        n_bytes += sum(ring.n_bytes_estimate() for ring in (self.liquidations, self.bars, self.tiles, self.gaps))
+        n_bytes = self.trades.n_bytes() + self.bars.n_bytes()
+        n_bytes += sum(ring.n_bytes_estimate() for ring in (self.liquidations, self.tiles, self.gaps))
         if self.book is not None:
             n_bytes += sum(array.nbytes for levels in (self.book.bids, self.book.asks) for array in levels)
         return n_bytes + deep_bytes(self.metrics)
