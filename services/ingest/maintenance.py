@@ -185,7 +185,7 @@ def trim_heap() -> None:
     """Hand freed memory back to the system where the C library can (glibc): short-lived arrays leave its arenas full of holes."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError):
+    except (AttributeError, OSError, TypeError):
         return  # another C library: nothing to trim
 
 
