@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import services.simulator.__main__ as simulator_main
 from services.simulator.binance_rest import WEIGHT_LIMIT, WeightMeter
-from services.simulator.faults import FLAVOURS, Fault, FaultPlan, garbage_frame, parse_fault
+from services.simulator.faults import CHANNELS, FLAVOURS, KINDS, Fault, FaultPlan, garbage_frame, parse_fault
 from services.simulator.server import ApiError
 
 SYMBOLS = frozenset({"BTCUSDT", "ETHUSDT"})
@@ -140,3 +143,12 @@ def test_a_fault_without_a_target_touches_everything() -> None:
     assert isinstance(fault, Fault)
     assert fault.touches("okx", "trades", "ETHUSDT")
     assert fault.touches("bybit", None, None)
+
+
+def test_every_fault_flavour_channel_and_option_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `([^`]+)`", text, flags=re.MULTILINE))
+    options = re.findall(r'"(--[a-z-]+)"', Path(simulator_main.__file__).read_text(encoding="utf-8"))
+    assert rows >= KINDS | set(options)
+    assert {f"`{flavour}`" in text for flavour in FLAVOURS} == {True}
+    assert {channel in text for channel in CHANNELS} == {True}
