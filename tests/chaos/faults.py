@@ -55,7 +55,7 @@ def jump(market: SimulatorProcess) -> None:
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("drop: all connections cut", by("drop"), ("disconnects",)),
+    Fault("drop: all connections cut", by("drop"), ("reconnects",)),
     Fault("stall: books silent for 40 s", by("stall", channel="depth", seconds=40), ("stale book",), 40),
     Fault("stall: all silent for 15 s", by("stall", seconds=15), ("sequence gaps",), 16),
     Fault("gap: depth frames left out", everywhere("gap", symbol="BTCUSDT"), ("sequence gaps",)),
@@ -63,9 +63,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("duplicate: liquidations", everywhere("duplicate", channel="liquidations", count=20), (), 5),
     Fault("duplicate: trades", everywhere("duplicate", channel="trades", count=20), (), 2),
     Fault("reorder: depth frames", everywhere("reorder", symbol="ETHUSDT"), ("sequence gaps",)),
-    Fault("garbage: malformed", by("garbage", flavour="malformed"), ("errors",)),
-    Fault("garbage: wrong types", by("garbage", flavour="wrong_types"), ("errors",)),
-    Fault("garbage: truncated", by("garbage", flavour="truncated"), ("errors",)),
+    Fault("garbage: malformed", by("garbage", flavour="malformed"), ("not_json",)),
+    Fault("garbage: wrong types", by("garbage", flavour="wrong_types"), ("wrong_shape",)),
+    Fault("garbage: truncated", by("garbage", flavour="truncated"), ("not_json",)),
     Fault("garbage: binary frames", by("garbage", flavour="binary"), ("binary_frame",)),
     Fault("garbage: one frame of 50 MB", by("garbage", flavour="huge", count=1), ("frame_too_large",), 3),
     Fault("error frames", by("error_frame"), ("error_frame",)),
@@ -73,7 +73,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("REST 429, then a cut", lambda m: [m.fault("rest_429", seconds=5), m.fault("drop")], ("rest_RateLimited",), 5),
     Fault("REST 418, then a cut", lambda m: [m.fault("rest_418", seconds=5), m.fault("drop")], ("rest_",), 5),
     Fault("REST 500, then a cut", lambda m: [m.fault("rest_500", seconds=5), m.fault("drop")], ("rest_",), 5),
-    Fault("refuse: no connection for 20 s", lambda m: [m.fault("refuse", seconds=20), m.fault("drop")], ("disconnects",), 20),
+    Fault("refuse: no connection for 20 s", lambda m: [m.fault("refuse", seconds=20), m.fault("drop")], ("reconnects",), 20),
     Fault("clock of the exchanges an hour ahead, for 0.5 s", jump, ("implausible_time",)),
 )
 
@@ -131,7 +131,7 @@ def counts_of(shown: Shown) -> dict[str, int]:
         ("Crossed", "crossed"),
     ):
         counts[name] = int(shown.table("Crossed")[column].sum())
-    counts["disconnects"] = int(shown.table("Connects")["Connects"].sum())
+    counts["reconnects"] = int(shown.table("Connects")["Connects"].sum())
     return counts
 
 
