@@ -132,6 +132,17 @@ def test_the_present_moment_is_the_runtimes_clock(open_page: Open, page: str) ->
         assert "Not watched: Binance 100%, OKX 100%, Bybit 100%" in sentences(after)
 
 
+def test_what_comes_in_between_two_columns_is_shown_at_the_next_refresh(open_page: Open) -> None:
+    runtime = busy_runtime()
+    clock = runtime.clock
+    assert isinstance(clock, FixedClock)
+    page = open_page(runtime, "liquidations.py", window="1h")
+    assert metric(page, "Events") == "90"
+    runtime.live.apply(liquidation(NOW_US, dedupe_key="fresh"))
+    clock.time_us += SECOND  # in the same column of ten seconds
+    assert metric(page.run(), "Events") == "91"
+
+
 # --- what is wrong --------------------------------------------------------------------------------------------------------
 
 

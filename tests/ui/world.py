@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ import numpy as np
 from config import Settings, load_settings
 from db.memory import MemoryStore
 from services.domain.errors import StoreUnavailable
-from services.domain.events import Levels
+from services.domain.events import Levels, Liquidation, Trade
 from services.domain.health import SystemHealth
+from services.domain.instruments import EXCHANGES
 from services.domain.quantise import quantise
-from services.domain.stored import BookTile
+from services.domain.stored import BookTile, StoredEvent
 from services.domain.tile_codec import pack_tile, valid_mask
 from services.live.memory import MemoryLiveState
 from services.ports import BookView
@@ -134,14 +136,15 @@ class ToldCollector:
         return self.told
 
 
-def busy_world(store: SwitchedStore, live: MemoryLiveState) -> None:
-    """Ten minutes of three exchanges: books, prices, liquidations and trades, the latest of them in the live state."""
+@cache
+def busy_rows() -> tuple[list[StoredEvent], list[Liquidation | Trade], list[BookTile]]:
+    """What the busy world has stored, what came lately, and the rows of the present minute."""
     second_us = NOW_US - NOW_US % SECOND
-    for number, exchange in enumerate(("binance", "okx", "bybit")):
-        store.append([book_row(THIS_MINUTE_US - age * MINUTE, exchange=exchange) for age in range(1, 11)])
-        live.set_tile(book_row(THIS_MINUTE_US, range(36), exchange=exchange))
-        live.set_book(book_view(exchange, mid=MID + number), exchange=exchange, instrument=BTC)
-        store.append([bar(second_us - age * SECOND, exchange=exchange, close=MID + age % 7) for age in range(1, 600)])
+    stored: list[StoredEvent] = []
+    recent: list[Liquidation | Trade] = []
+    for exchange in EXCHANGES:
+        stored += [book_row(THIS_MINUTE_US - age * MINUTE, exchange=exchange) for age in range(1, 11)]
+        stored += [bar(second_us - age * SECOND, exchange=exchange, close=MID + age % 7) for age in range(1, 600)]
         for age in range(0, 600, 20):
             event = liquidation(
                 NOW_US - age * SECOND,
@@ -150,8 +153,18 @@ def busy_world(store: SwitchedStore, live: MemoryLiveState) -> None:
                 price=Decimal(57_000 + age % 90),
                 dedupe_key=f"{exchange}:{age}",
             )
-            if age >= 100:
-                store.append([event])
-            else:
-                live.apply(event)
-        live.apply(trade(NOW_US - 3 * SECOND, exchange=exchange))
+            (stored if age >= 100 else recent).append(event)
+        recent.append(trade(NOW_US - 3 * SECOND, exchange=exchange))
+    return stored, recent, [book_row(THIS_MINUTE_US, range(36), exchange=exchange) for exchange in EXCHANGES]
+
+
+def busy_world(store: SwitchedStore, live: MemoryLiveState) -> None:
+    """Ten minutes of three exchanges: books, prices, liquidations and trades, the latest of them in the live state."""
+    stored, recent, tiles = busy_rows()
+    store.append(stored)
+    for event in recent:
+        live.apply(event)
+    for tile in tiles:
+        live.set_tile(tile)
+    for number, exchange in enumerate(EXCHANGES):
+        live.set_book(book_view(exchange, mid=MID + number), exchange=exchange, instrument=BTC)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.analytics.price_line import closes_by_column
 from services.domain.book_tiles import roll_up
 from services.domain.events import EventKind, event_hash
 from services.domain.stored import BookTile
@@ -18,7 +19,7 @@ from services.domain.windows import TimeWindow
 from services.live.memory import MemoryLiveState
 from services.views.book_columns import CARRY_US, book_columns
 from services.views.history import History
-from services.views.selection import PAGE_WINDOWS, Selection
+from services.views.selection import COLUMN_S, PAGE_WINDOWS, Selection
 from tests.store_rows import BTC, ETH, HOUR, MINUTE, SECOND, T0, bar, gap, liquidation, trade
 from tests.ui.world import AWAY, NOW_US, THIS_MINUTE_US, SwitchedStore, book_row, context_of, live_state
 
@@ -168,6 +169,37 @@ def test_what_waited_in_the_spool_is_shown_from_the_next_minute_on() -> None:
     assert times_of(history, now_us=NOW_US + MINUTE) == [spooled.event_time_us]
 
 
+def test_what_is_stored_within_a_minute_is_shown_at_once() -> None:
+    store, _, history = a_history()
+    just_after = THIS_MINUTE_US + SECOND
+    assert times_of(history, now_us=just_after) == []
+    late = liquidation(THIS_MINUTE_US - 10 * SECOND)
+    store.append([late])
+    assert times_of(history, now_us=just_after + SECOND) == [late.event_time_us]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(PAGE_WINDOWS), st.sets(st.integers(0, 2_000), max_size=60), st.integers(0, 900))
+def test_the_price_of_a_column_is_the_last_close_in_it(window: str, ages: set[int], live_s: int) -> None:
+    store, live, history = a_history()
+    selection = Selection(BTC, ("binance",), window)
+    second_us = NOW_US - NOW_US % SECOND
+    edges_us = selection.time_edges_us(NOW_US)
+    expected = np.full(len(edges_us) - 1, np.nan)
+    for age in sorted(ages, reverse=True):
+        row = bar(second_us - age * SECOND, close=1_000.0 + age)
+        if age > 2:
+            store.append([row])
+        if age <= max(live_s, 2):
+            live.add_bar(row)
+        column = (row.start_time_us - int(edges_us[0])) // selection.column_us
+        if column >= 0:
+            expected[column] = row.close
+    step_s = COLUMN_S[window]
+    found = history.bars(selection.time_window(NOW_US), BTC, "binance", NOW_US, step_s=step_s)
+    np.testing.assert_array_equal(closes_by_column(found, edges_us), expected)
+
+
 # --- gaps ---------------------------------------------------------------------------------------------------------------
 
 
@@ -190,6 +222,7 @@ def test_a_gap_ends_where_the_later_word_says(stored_end_s: int | None, live_end
 def test_gaps_that_do_not_touch_the_window_or_its_exchanges_are_left_out() -> None:
     store, live, history = a_history()
     store.append([gap(WINDOW.start_us - HOUR, end_time_us=WINDOW.start_us)])
+    live.apply(gap(WINDOW.start_us - 2 * HOUR, end_time_us=WINDOW.start_us))
     live.apply(gap(WINDOW.end_us))
     live.apply(gap(NOW_US, exchange="bybit"))
     open_for_long = gap(WINDOW.start_us - HOUR, kind=EventKind.LIQUIDATION)

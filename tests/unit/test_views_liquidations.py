@@ -167,6 +167,17 @@ def test_what_was_not_watched_is_a_hole_and_a_share() -> None:
     assert not view.chart.long.codes[:, ~missing].any()
 
 
+def test_a_cell_that_was_watched_for_a_second_is_no_hole() -> None:
+    store = SwitchedStore()
+    store.append([book_row(THIS_MINUTE_US - age * MINUTE, [14]) for age in range(6)])
+    store.append([bar(THIS_MINUTE_US - MINUTE, close=MID)])
+    view = build_liquidations(context_of(store, live_state()), Selection(BTC, ("binance",), "5m"), NOW_US, "name")
+    assert view.chart is not None
+    starts_us = view.chart.long.time_edges_us[:-1]
+    assert (starts_us[~view.chart.long.missing] % MINUTE).tolist() == [10 * SECOND] * 5
+    assert view.missing_share == {"binance": pytest.approx(295 / 300)}
+
+
 def test_a_gap_of_the_liquidation_feed_is_missing_though_the_book_was_seen() -> None:
     store = watched(5)
     selection = Selection(BTC, ("binance",), "5m")
