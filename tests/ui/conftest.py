@@ -16,8 +16,10 @@ Open = Callable[..., AppTest]
 
 
 @pytest.fixture
-def open_page() -> Iterator[Open]:
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """`open_page(runtime, page, **query_params)` is the page as a new visitor gets it."""
+    # Each AppTest would read the metadata of every installed package in search of packaged components: half of its time.
+    monkeypatch.setattr("streamlit.components.v2.manifest_scanner.scan_component_manifests", list)
 
     def opened(runtime: Runtime | None, page: str = "overview.py", **query_params: str | list[str]) -> AppTest:
         runtimes.install(runtime)
