@@ -85,6 +85,13 @@ class Client:
                 self.receive(end - time.monotonic())
         return self.said[start:]
 
+    def silence(self) -> None:
+        """Wait until nothing comes for a while; AssertionError when something always does."""
+        for _ in range(30):
+            if not self.during(0.15):
+                return
+        raise AssertionError("messages went on")
+
     def close_code(self) -> int:
         """The status with which the server closes; AssertionError when it does not, 1006 when it just goes."""
         end = time.monotonic() + LONGEST_S
