@@ -1,6 +1,6 @@
 """The ring of recent bars against a sorted dictionary."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.domain.stored import TradeBar
@@ -9,14 +9,24 @@ from services.live.bar_ring import BarRing
 
 def bar(second: int, close: float) -> TradeBar:
     return TradeBar(
-        exchange="okx", instrument="BTC-USDT-PERP", start_time_us=second * 1_000_000,
-        open=1.0, high=close + 2, low=0.5, close=close, n_trades=3, buy_usd=(1.0, close, 0.0, 0.0, 0.0), sell_usd=(0.0, 0.0, 2.5, 0.0, close),
-    )  # fmt: skip
+        exchange="okx",
+        instrument="BTC-USDT-PERP",
+        start_time_us=second * 1_000_000,
+        open=1.0,
+        high=close + 2,
+        low=0.5,
+        close=close,
+        n_trades=3,
+        buy_usd=(1.0, close, 0.0, 0.0, 0.0),
+        sell_usd=(0.0, 0.0, 2.5, 0.0, close),
+    )
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 300), st.sampled_from([1.0, 2.0])), max_size=400), st.integers(1, 200), st.integers(0, 300)
-)
+PUTS = st.lists(st.tuples(st.integers(0, 300), st.sampled_from([1.0, 2.0])), max_size=400)
+
+
+@settings(deadline=None)
+@given(PUTS, st.integers(1, 200), st.integers(0, 300))
 def test_the_ring_holds_the_latest_bars_in_order(puts: list[tuple[int, float]], n_max: int, before_s: int) -> None:
     ring, slow = BarRing("okx", "BTC-USDT-PERP", n_max), {}
     for second, close in puts:
