@@ -182,7 +182,7 @@ def test_okx_books_chain_and_carry_the_checksum_of_what_the_client_holds(market:
         acknowledged = client.receive()
         assert (acknowledged["event"], acknowledged["arg"]["channel"]) == ("subscribe", "books")
         asked = None
-        for index in range(9):
+        for index in range(300):
             message = client.until(is_book)
             assert message["action"] == ("update" if index else "snapshot")
             data = message["data"][0]
@@ -192,8 +192,10 @@ def test_okx_books_chain_and_carry_the_checksum_of_what_the_client_holds(market:
             assert data["checksum"] == book.checksum()
             assert not book.is_crossed
             seen[previous] = book.ranked()
-            if index == 6:
+            if index == 6:  # where this client lags, the answer is of a book it has yet to hear of
                 asked = rest(market, "okx", "/api/v5/market/books?instId=BTC-USDT-SWAP&sz=400")["data"][0]
+            if asked is not None and asked["seqId"] in seen:
+                break
     assert asked is not None
     assert seen[asked["seqId"]] == (pairs(asked["bids"]), pairs(asked["asks"]))
     assert len(asked["bids"]) > 200
@@ -284,12 +286,14 @@ def test_a_bybit_book_equals_the_one_over_rest(market: SimulatorProcess) -> None
     seen, book, asked = {}, Book(), None
     with connect(market, "bybit") as client:
         client.send(subscribe("bybit", "orderbook.1000.BTCUSDT"))
-        for index in range(6):
+        for index in range(100):
             message = client.until(is_book)["data"]
             book.apply(message["b"], message["a"])
             seen[message["u"]] = book.ranked()
             if index == 4:
                 asked = rest(market, "bybit", "/v5/market/orderbook?category=linear&symbol=BTCUSDT&limit=1000")["result"]
+            if asked is not None and asked["u"] in seen:
+                break
     assert asked is not None
     assert seen[asked["u"]] == (pairs(asked["b"]), pairs(asked["a"]))
 
