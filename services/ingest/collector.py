@@ -103,6 +103,7 @@ class Collector:
             books=lambda: list(self._pipeline.books),
             cleanup_interval_s=settings.cleanup_interval_s,
             alive_path=self._alive_path,
+            late_tiles_us=self._writer.late_tiles_us,
         )
         self._decoder = threading.Thread(target=self._decode, name="decode", daemon=True)
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)

@@ -44,6 +44,10 @@ class TileRollUps:
         self._done_us: dict[tuple[str, str, int], int] = {}
         self.n_rows = 0
 
+    def redo_from(self, start_us: int) -> None:
+        """Finer rows of as early as `start_us` came late, from the spool: what was rolled up since then is made again."""
+        self._done_us = {key: min(done_us, start_us) for key, done_us in self._done_us.items()}
+
     def run(self, books: Iterable[tuple[str, str]], now_us: int, *, stopping: Callable[[], bool]) -> None:
         """Roll up what has become due for these (exchange, instrument) pairs. Raises StoreError."""
         pairs = list(books)
@@ -106,6 +110,7 @@ class Maintenance:
         books: Callable[[], list[tuple[str, str]]],
         cleanup_interval_s: float,
         alive_path: Path,
+        late_tiles_us: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._store = store
         self._live = live
@@ -113,6 +118,7 @@ class Maintenance:
         self._books = books
         self._cleanup_interval_s = cleanup_interval_s
         self._alive_path = alive_path
+        self._late_tiles_us = late_tiles_us
         self._roll_ups = TileRollUps(store, offer)
         self._stopping = threading.Event()
         self._gc_every_s = _GC_EVERY_S
@@ -162,6 +168,9 @@ class Maintenance:
         return _STORE_EVERY_S
 
     def _roll(self) -> float:
+        late_us = self._late_tiles_us()
+        if late_us is not None:
+            self._roll_ups.redo_from(late_us)
         try:
             self._roll_ups.run(self._books(), self._clock.now_us(), stopping=self._stopping.is_set)
         except StoreError as error:

@@ -112,6 +112,7 @@ class ReplayCollector:
             books=lambda: list(self._pipeline.books),
             cleanup_interval_s=settings.cleanup_interval_s,
             alive_path=settings.spool_dir / "last_alive",
+            late_tiles_us=self._writer.late_tiles_us,
         )
         self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
 

@@ -20,7 +20,7 @@ import msgspec
 from services.domain.errors import StoreRejected, StoreUnavailable
 from services.domain.events import EventKind, FeedGap, Liquidation, MarketMetrics, Trade
 from services.domain.health import StoreState, WriterHealth
-from services.domain.stored import BookChunk, BookTile, StoredEvent, TradeBar
+from services.domain.stored import TILE_STEPS_S, BookChunk, BookTile, StoredEvent, TradeBar
 from services.ingest.backoff import reconnect_delays
 from services.ingest.counters import RecentDelays, readable_example
 from services.ingest.spool import Spool
@@ -74,6 +74,7 @@ class Writer:
         self._retry_delays = self._fresh_delays()
         self._last_error: str | None = None
         self._lags = RecentDelays()
+        self._late_tiles_us: int | None = None
         self._loss_gaps: dict[tuple[str, EventKind], FeedGap] = {}
         self._n_stored = self._n_duplicates = self._n_batches = self._n_lost = 0
         self._n_rejected = self._n_spooled = self._n_drained = 0
@@ -221,8 +222,22 @@ class Writer:
                 return
             self._spool.pop()
             self._n_drained += len(batch)
+            self._note_late_tiles(batch)
             if len(self._queue) >= self._batch_rows:  # let the new rows go behind the spool before the queue fills
                 return
+
+    def late_tiles_us(self) -> int | None:
+        """The start of the earliest one-second tile row that reached the store from the spool since this was last asked."""
+        with self._changed:
+            late_us, self._late_tiles_us = self._late_tiles_us, None
+            return late_us
+
+    def _note_late_tiles(self, batch: Sequence[StoredEvent]) -> None:
+        starts = [event.start_time_us for event in batch if isinstance(event, BookTile) and event.step_s == TILE_STEPS_S[0]]
+        if starts:
+            with self._changed:
+                known = [] if self._late_tiles_us is None else [self._late_tiles_us]
+                self._late_tiles_us = min(starts + known)
 
     def _note_away(self, error: StoreUnavailable) -> None:
         if self._state != "away":

@@ -114,6 +114,23 @@ def test_nothing_new_means_nothing_is_written(store: MemoryStore) -> None:
     assert made.n_rows == before
 
 
+def test_rows_that_came_late_from_the_spool_are_rolled_up_too(two_hours: list[BookTile]) -> None:
+    late = two_hours[20:30]
+    in_time = MemoryStore()
+    in_time.append([row for row in two_hours if row not in late])
+    made = run(in_time, T0 + 60 * 60 * SECOND)
+    in_time.append(late)
+    run(in_time, T0 + 61 * 60 * SECOND, roll_ups=made)
+    assert [row.start_time_us for row in rows(in_time, 10)] == [T0 + minute * 60 * SECOND for minute in (0, 10, 30, 40)]
+    made.redo_from(late[0].start_time_us)
+    run(in_time, T0 + 62 * 60 * SECOND, roll_ups=made)
+    whole = MemoryStore()
+    whole.append(two_hours)
+    run(whole, T0 + 62 * 60 * SECOND)
+    assert rows(in_time, 10) == rows(whole, 10)
+    assert rows(in_time, 60) == rows(whole, 60)
+
+
 class FixedClock:
     def now_us(self) -> int:
         return T0

@@ -8,7 +8,7 @@ import pytest
 
 from services.domain.errors import StoreRejected, StoreUnavailable
 from services.domain.events import EventKind, FeedGap
-from services.domain.stored import StoredEvent
+from services.domain.stored import BookTile, StoredEvent
 from services.ingest.writer import Writer
 from services.ports import AppendResult
 
@@ -49,7 +49,7 @@ class ToyStore:
         self.hold.wait(MOMENT_S)
         if self.is_away:
             raise StoreUnavailable("connection refused")
-        keys = [each.start_time_us for each in events if isinstance(each, FeedGap)]
+        keys = [each.start_time_us for each in events if isinstance(each, FeedGap | BookTile)]
         if self.refuses & set(keys):
             raise StoreRejected(f"rows {sorted(self.refuses & set(keys))} were refused")
         self.batches.append(len(events))
@@ -223,3 +223,24 @@ def test_a_blocking_offer_waits_for_room_instead_of_losing(bench: Bench) -> None
     writer.stop()
     assert len(bench.store.rows) == 500
     assert writer.health().n_lost == 0
+
+
+def tile(minute: int, *, step_s: int = 1) -> BookTile:
+    return BookTile(
+        exchange="okx", instrument="BTC-USDT-PERP", start_time_us=minute * 60_000_000, step_s=step_s, price_tick=0.1, bin_ticks=1,
+        first_bin=0, n_bins=0, valid=1, mids=b"", payload=b"",
+    )  # fmt: skip
+
+
+def test_the_earliest_tile_that_came_late_is_told_once(bench: Bench) -> None:
+    bench.store.is_away = True
+    writer = bench.started()
+    for minute in (7, 5, 6):
+        writer.offer(tile(minute))
+    writer.offer(tile(1, step_s=10))  # a coarser row is made from these, not they from it
+    assert eventually(lambda: writer.health().n_spooled == 4)
+    assert writer.late_tiles_us() is None
+    bench.store.is_away = False
+    assert eventually(lambda: writer.health().n_drained == 4)
+    assert writer.late_tiles_us() == 5 * 60_000_000
+    assert writer.late_tiles_us() is None
