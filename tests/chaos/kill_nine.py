@@ -89,7 +89,7 @@ def strike(app: AppProcess, this: Round, place: Path) -> None:
     servers = app.servers()
     this.kept = set(read_embedded(data_dir).liquidations)
     if this.victim == "app while the store is away":
-        postmaster(servers).send_signal(signal.SIGINT)
+        postmaster(data_dir).send_signal(signal.SIGINT)
         psutil.wait_procs(servers, 10)
         time.sleep(3)
         this.killed_us = time.time_ns() // 1_000
@@ -98,17 +98,16 @@ def strike(app: AppProcess, this: Round, place: Path) -> None:
         this.n_spooled = len(spooled)
         this.kept |= spooled
         return
+    doomed = {"app": [], "app and postmaster": [postmaster(data_dir)]}.get(this.victim, servers)
     this.killed_us = time.time_ns() // 1_000
     app.kill()
-    doomed = {"app": [], "app and postmaster": [postmaster(servers)]}.get(this.victim, servers)
     for process in doomed:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
 
 
-def postmaster(servers: list[psutil.Process]) -> psutil.Process:
-    pids = {each.pid for each in servers}
-    return next(each for each in servers if each.ppid() not in pids)
+def postmaster(data_dir: Path) -> psutil.Process:
+    return psutil.Process(int((data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
 
 
 def run(place: Path, rounds: tuple[Victim, ...], seconds: float) -> Outcome:
