@@ -6,7 +6,7 @@ from typing import Final
 
 _FUTURE_US: Final = 600 * 1_000_000
 _PAST_US: Final = 24 * 3_600 * 1_000_000
-_REFUSED_IN_A_ROW: Final = 50  # then it is our clock that jumped, and the new offset is the reference
+_REFUSED_FOR_US: Final = 60 * 1_000_000  # with nothing plausible in between: then it is our clock that was set, for good
 
 
 class TimeGuard:
@@ -14,7 +14,7 @@ class TimeGuard:
 
     def __init__(self) -> None:
         self._offset_us: int | None = None
-        self._n_refused = 0
+        self._refused_since_us: int | None = None
 
     def accepts(self, event_time_us: int, received_time_us: int) -> bool:
         """False for a time more than 10 minutes ahead, or a day behind, of what this exchange's events have been like."""
@@ -23,12 +23,13 @@ class TimeGuard:
             self._offset_us = offset_us if abs(offset_us) <= _FUTURE_US else 0
         ahead_us = offset_us - self._offset_us
         if -_PAST_US <= ahead_us <= _FUTURE_US:
-            self._n_refused = 0
+            self._refused_since_us = None
             if abs(ahead_us) <= _FUTURE_US:
                 self._offset_us = offset_us
             return True
-        self._n_refused += 1
-        if self._n_refused >= _REFUSED_IN_A_ROW:
-            self._offset_us, self._n_refused = offset_us, 0
+        if self._refused_since_us is None:
+            self._refused_since_us = received_time_us
+        if abs(received_time_us - self._refused_since_us) >= _REFUSED_FOR_US:
+            self._offset_us, self._refused_since_us = offset_us, None
             return True
         return False
