@@ -22,6 +22,7 @@ from services.domain.events import Float64, Int64, Levels
 from services.domain.instruments import Instrument
 from services.domain.order_book import OrderBook
 from services.domain.stored import BookChunk
+from services.domain.tile_codec import compressed
 
 US_PER_SECOND: Final = 1_000_000
 _SECONDS: Final = 60
@@ -101,7 +102,7 @@ def encode_chunk(instrument: Instrument, start_time_us: int, samples: Sequence[B
         start_time_us=start_time_us,
         n_snapshots=len(samples),
         n_levels=n_levels,
-        payload=zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(raw),
+        payload=compressed(raw, level=_LEVEL),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import defaultdict
 from decimal import Decimal
 from fractions import Fraction
@@ -19,7 +20,7 @@ from services.domain.instruments import Instrument
 from services.domain.order_book import OrderBook
 from services.domain.quantise import dequantise, quantise
 from services.domain.stored import TILE_USD_MAX, TILE_USD_MIN, TILE_USD_RATIO, BookTile
-from services.domain.tile_codec import bin_ticks_for, pack_tile, tile_mids, unpack_tile, valid_columns, valid_mask
+from services.domain.tile_codec import bin_ticks_for, compressed, pack_tile, tile_mids, unpack_tile, valid_columns, valid_mask
 from services.domain.windows import TimeWindow
 from tests.unit.test_order_book import INSTRUMENT, Pairs, book_update
 
@@ -401,3 +402,15 @@ def test_ticks_of_a_cheap_coin_give_bins_of_one_tick() -> None:
     builder.advance(book, T0)
     tile = minute_of(builder.advance(book, T0 + 60 * S))
     assert (tile.bin_ticks, tile.first_bin, tile.n_bins, tile.price_tick) == (1, 3_500, 2, 0.0001)
+
+
+def test_a_payload_takes_no_more_memory_than_its_content() -> None:
+    raw = bytes(500_000)
+    tracemalloc.start()
+    try:
+        packed = compressed(raw, level=3)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(packed) < 1_000
+    assert held < 50_000
