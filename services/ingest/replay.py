@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from services.domain.errors import DecodeError, ExchangeRejected, StoreError
-from services.domain.events import EventKind
+from services.domain.events import BookUpdate, EventKind
 from services.domain.health import ChannelHealth, SystemHealth
 from services.domain.instruments import Instrument, InstrumentCatalog
 from services.exchanges.adapter import ExchangeAdapter, Subscription
@@ -114,6 +114,7 @@ class ReplayCollector:
             alive_path=settings.spool_dir / "last_alive",
             late_tiles_us=self._writer.late_tiles_us,
         )
+        self._early: dict[tuple[str, str], BookUpdate] = {}  # snapshots recorded before their streams
         self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
 
     def start(self) -> None:
@@ -179,6 +180,13 @@ class ReplayCollector:
             frame = Frame(session, line.data, line.t)
             session.stats.received(len(frame.data))
             self._pipeline.on_frame(frame)
+            if self._early:
+                self._use_early()
+
+    def _use_early(self) -> None:
+        """Hand a snapshot that was recorded before its stream's first frame to the book that this frame began."""
+        for key in [key for key in self._early if key in self._pipeline.books]:
+            self._pipeline.on_events(key[0], [self._early.pop(key)])
 
     def _on_answer(self, line: RecordedAnswer) -> None:
         """A REST line: the instrument list by its path, else the events that the adapter finds in it."""
@@ -190,9 +198,15 @@ class ReplayCollector:
             if line.u.partition("?")[0] == adapter.instruments_request().path.partition("?")[0]:
                 self._on_instruments(line.x, adapter.parse_instruments(body, line.t).instruments)
             else:
-                self._pipeline.on_events(line.x, list(adapter.rest_answer_events(line.u, body, line.t)))
+                events = list(adapter.rest_answer_events(line.u, body, line.t))
+                early = [each for each in events if isinstance(each, BookUpdate) and not self._has_book(each)]
+                self._early.update({(each.exchange, each.instrument): each for each in early})
+                self._pipeline.on_events(line.x, [each for each in events if not any(each is other for other in early)])
         except (DecodeError, ExchangeRejected) as error:
             self._errors.add(line.x, "recorded_answer", str(error), time_us=line.t)
+
+    def _has_book(self, update: BookUpdate) -> bool:
+        return (update.exchange, update.instrument) in self._pipeline.books
 
     def _on_instruments(self, exchange: str, instruments: Sequence[Instrument]) -> None:
         self._catalog.update(instruments)
