@@ -22,6 +22,7 @@ US_PER_SECOND: Final = 1_000_000
 _HISTORY_S: Final = 900  # of bars and tiles: what is older comes from the store, which has it after a second or a minute
 _MAX_BARS: Final = _HISTORY_S + TILE_COLUMNS
 _MAX_TILES: Final = _HISTORY_S // TILE_COLUMNS + 1  # and the row of the present minute
+_MAX_TRADES: Final = 4_000  # a few busy minutes; the large ones of longer ago come from the store
 _MAX_GAPS: Final = 1_000
 _METRIC_FIELDS: Final = (
     "mark_price",
@@ -42,7 +43,7 @@ class _Shard:
         self.lock = Lock()
         self.version = 0
         self.liquidations: Ring[Liquidation] = Ring(lambda event: event.dedupe_key, max_events)
-        self.trades = TradeRing(exchange, max_events)
+        self.trades = TradeRing(exchange, min(max_events, _MAX_TRADES))
         self.bars = BarRing(exchange, instrument, _MAX_BARS)
         self.tiles: Ring[BookTile] = Ring(lambda tile: tile.start_time_us, _MAX_TILES, is_sorted=True)
         self.gaps: Ring[FeedGap] = Ring(lambda gap: (gap.instrument, gap.kind, gap.start_time_us), _MAX_GAPS)
@@ -124,7 +125,7 @@ class _Shard:
 class MemoryLiveState:
     """`ports.LiveState` within this process. One writer a shard at a time, any number of readers.
 
-    max_events  most liquidations, and most trades, kept of an instrument on an exchange
+    max_events  most liquidations kept of an instrument on an exchange; of trades as many, but 4,000 at the most
     ttl_us      how long they (and closed gaps, a book and metrics that are not renewed) are kept; bars and tiles: 15 minutes
     """
 
