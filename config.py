@@ -141,7 +141,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("HEATMAP_SYMBOLS", "instruments", "list", "BTCUSDT,ETHUSDT,SOLUSDT,ADAUSDT,BNBUSDT", "1 to 100 linear perpetuals",
             "The instruments to track, in the order in which their books are fetched.", _instruments),
     Setting("HEATMAP_MAX_EVENTS", "max_events", "integer", "10000", "100 to 1000000",
-            "Recent liquidations kept in the live cache for each instrument on each exchange (of trades as many, 4000 at the most).",
+            "Recent liquidations kept in the live cache per instrument and exchange (of trades as many, 4000 at the most).",
             _number(100, 1_000_000, whole=True)),
     Setting("HEATMAP_CLEANUP_INTERVAL", "cleanup_interval_ms", "integer (ms)", "3600000", "1000 to 86400000",
             "How often the live cache drops what is past its time to live.", _number(1_000, 86_400_000, whole=True)),
