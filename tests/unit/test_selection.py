@@ -42,7 +42,7 @@ def test_the_axis_covers_the_range_in_whole_units(low: float, share: float, unit
     assert edges[0] <= max(low, step) * (1 + 1e-9)
     assert len(edges) - 1 <= 323
     if unit is not None:
-        assert step / unit == pytest.approx(round(step / unit), abs=1e-6)
+        assert step / unit == pytest.approx(round(step / unit), rel=1e-9)
 
 
 @given(st.floats(0.01, 1e9))
