@@ -11,6 +11,8 @@ from typing import Protocol
 
 from services.domain.columns import BarColumns, LiquidationColumns, MetricColumns, TradeColumns
 from services.domain.events import FeedGap, Levels, Liquidation, MarketEvent, MarketMetrics
+from services.domain.finding_columns import ClusterColumns, MinuteColumns, RiskColumns
+from services.domain.findings import Finding, Iceberg, MarketMinute, WhaleOrder, WhaleTrade
 from services.domain.health import StoreStatus
 from services.domain.instruments import Instrument
 from services.domain.stored import BookChunk, BookTile, StoredEvent, TradeBar
@@ -29,6 +31,33 @@ class Clock(Protocol):
     """The time of the data: the machine's clock when live, the recorded one in a replay."""
 
     def now_us(self) -> int: ...
+
+
+class FindingStore(Protocol):
+    """What the store keeps of findings; rows come in by `EventStore.append`. Readers as in EventStore.
+
+    Of two rows with one key the one that knows more is kept: a WhaleOrder or Iceberg with a later `seen_time_us` (an ended one
+    over an unended one of the same moment), a MarketMinute with more `n_seconds + n_trades`, a LiquidationCluster or RiskMinute
+    that came first stays.
+    """
+
+    def market_minutes(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> MinuteColumns: ...
+
+    def whale_orders(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[WhaleOrder]:
+        """Those whose life (start to last look) touches the window, by start, if they began at most a day before it."""
+        ...
+
+    def icebergs(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[Iceberg]:
+        """As whale_orders."""
+        ...
+
+    def whale_trades(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[WhaleTrade]: ...
+
+    def clusters(self, window: TimeWindow, instrument: str, *, window_s: int, every_s: int = 60) -> ClusterColumns:
+        """Clusters found at the moments `window.end_us − k·every_s` (k = 0, 1, …) of the half-open-below span (start, end]."""
+        ...
+
+    def risk_minutes(self, window: TimeWindow, instrument: str) -> RiskColumns: ...
 
 
 class EventStore(Protocol):
@@ -121,6 +150,33 @@ class LiveSnapshot:
     book: BookView | None
     tiles: tuple[BookTile, ...]
     gaps: tuple[FeedGap, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiveFindings:
+    """What the detectors know of one instrument on one exchange now; immutable, the same object while nothing changed.
+
+    `whales` and `icebergs` stand now, or ended within the last quarter of an hour; `minutes` are the recent ones, the last one
+    still filling.
+    """
+
+    version: int
+    whales: tuple[WhaleOrder, ...]
+    icebergs: tuple[Iceberg, ...]
+    whale_trades: tuple[WhaleTrade, ...]
+    minutes: tuple[MarketMinute, ...]
+
+
+class FindingState(Protocol):
+    """The live side of findings: the latest form of each, bounded for any run time."""
+
+    def put_finding(self, finding: Finding) -> None:
+        """Add a finding, or replace the one with the same key. Clusters and risk minutes are not kept: pages read the store."""
+        ...
+
+    def findings(self, exchange: str, instrument: str) -> LiveFindings | None:
+        """The findings now, or None where nothing came yet. The same object while nothing changed."""
+        ...
 
 
 class LiveState(Protocol):
