@@ -103,20 +103,23 @@ class RiskColumns(Columns):
 
 def minute_columns(rows: Sequence[MarketMinute]) -> MinuteColumns:
     """Columns of minutes, in order of start, then exchange."""
-    return _columns(MinuteColumns, sorted(rows, key=lambda row: (row.start_time_us, row.exchange)))
+    ordered = sorted(rows, key=lambda row: (row.start_time_us, row.exchange))
+    return _columns(MinuteColumns, ordered)
 
 
 def cluster_columns(rows: Sequence[LiquidationCluster]) -> ClusterColumns:
     """Columns of clusters, in order of time, then rank."""
-    return _columns(ClusterColumns, sorted(rows, key=lambda row: (row.event_time_us, row.rank)))
+    ordered = sorted(rows, key=lambda row: (row.event_time_us, row.rank))
+    return _columns(ClusterColumns, ordered)
 
 
 def risk_columns(rows: Sequence[RiskMinute]) -> RiskColumns:
     """Columns of risk minutes, in order of start."""
-    return _columns(RiskColumns, sorted(rows, key=lambda row: row.start_time_us))
+    ordered = sorted(rows, key=lambda row: row.start_time_us)
+    return _columns(RiskColumns, ordered)
 
 
-def _columns(kind: type[Made], rows: Sequence[MarketMinute | LiquidationCluster | RiskMinute]) -> Made:
+def _columns(kind: type[Made], rows: Sequence[object]) -> Made:
     return kind(
         **{field.name: np.array([getattr(row, field.name) for row in rows], dtype_of(field.name)) for field in fields(kind)}
     )
