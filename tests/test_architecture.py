@@ -22,18 +22,27 @@ LAYERS: dict[str, set[str]] = {
     "services.live": {"services.ports", "services.domain"},
     "services.ingest": {
         "services.exchanges", "services.live", "services.ports", "services.domain", "services.clock", "services.version",
+        "services.analytics",  # its incremental detectors run on the decoding thread
+    },
+    "services.insights": {"services.analytics", "services.domain"},
+    "services.analyst": {  # what is computed once a minute and stored; reads as a view does
+        "services.views", "services.insights", "services.analytics", "services.ports", "services.domain",
+    },
+    "services.validation": {  # measures everything against oracles and labelled data: a user of all of it
+        "services.analytics", "services.insights", "services.views", "services.ingest", "services.live", "services.exchanges",
+        "services.simulator", "services.ports", "services.domain", "services.clock", "services.version",
     },
     "services.views": {"services.analytics", "services.insights", "services.charts.inputs", "services.ports", "services.domain"},
     "services.api": {"services.views", "services.charts.plotly_asset", "services.domain", "services.runtime", "services.version"},
     "services.simulator": {"services.version"},
     "services.runtime": {
         "config", "services.clock", "services.domain", "services.exchanges", "services.ingest", "services.live", "services.ports",
-        "services.simulator.process",
+        "services.simulator.process", "services.analyst",
     },
     "services.commands": {  # launchers, like app.py: what they open, they hand on
         "config", "db", "services.clock", "services.domain", "services.exchanges", "services.ingest", "services.live",
         "services.ports",
-        "services.simulator.process", "services.version", "services.runtime",
+        "services.simulator", "services.version", "services.runtime", "services.validation", "services.analytics",
     },
     "services.cli": {"services.commands", "services.domain", "services.version"},
     "config": {"services.domain"},
@@ -58,7 +67,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "pandas": ("pages", "services.exports"),
     "dotenv": ("config",),
 }
-PURE = ("services.domain", "services.exchanges", "services.analytics", "services.charts")
+PURE = ("services.domain", "services.exchanges", "services.analytics", "services.insights", "services.charts")
 IMPURE_MODULES = {"time", "logging", "socket", "threading", "subprocess", "random", "asyncio", "requests", "psycopg2", "streamlit"}
 
 MODULE_LINES, PAGE_LINES, FUNCTION_LINES = 400, 160, 60
