@@ -179,7 +179,7 @@ class FindingState(Protocol):
         ...
 
 
-class LiveState(Protocol):
+class LiveState(FindingState, Protocol):
     """The shared cache between the collector (one writer) and the pages (many readers). Bounded for any run time."""
 
     def apply(self, event: MarketEvent) -> None: ...
@@ -193,11 +193,11 @@ class LiveState(Protocol):
         ...
 
     def version(self, exchange: str, instrument: str) -> int:
-        """Grows with every change of the instrument's state; 0 where nothing came yet. Lock-free and cheap."""
+        """Grows with every change of the instrument's state or findings; 0 where nothing came yet. Lock-free and cheap."""
         ...
 
     def snapshot(self, exchange: str, instrument: str) -> LiveSnapshot | None:
-        """The state now, or None where nothing came yet. The same object while the version is the same."""
+        """The state now, or None where nothing came yet. The same object while nothing but findings changed."""
         ...
 
     def keys(self) -> list[tuple[str, str]]: ...

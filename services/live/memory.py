@@ -12,11 +12,13 @@ from threading import Lock
 from typing import Final
 
 from services.domain.events import FeedGap, Liquidation, MarketEvent, MarketMetrics, Trade
+from services.domain.findings import Finding, LiquidationCluster, RiskMinute
 from services.domain.stored import TILE_COLUMNS, BookTile, TradeBar
 from services.live.bar_ring import BarRing
+from services.live.findings import RECENT_US, FindingShelf
 from services.live.rings import Ring, deep_bytes
 from services.live.trade_ring import TradeRing
-from services.ports import BookView, LiveSnapshot
+from services.ports import BookView, LiveFindings, LiveSnapshot
 
 US_PER_SECOND: Final = 1_000_000
 _HISTORY_S: Final = 900  # of bars and tiles: what is older comes from the store, which has it after a second or a minute
@@ -135,8 +137,9 @@ class MemoryLiveState:
         self._max_events = max_events
         self._ttl_us = ttl_us
         self._shards: dict[tuple[str, str], _Shard] = {}
+        self._shelves: dict[tuple[str, str], FindingShelf] = {}
         self._exchange_gaps: dict[str, Ring[FeedGap]] = {}
-        self._shards_lock = Lock()  # for adding and removing shards; looking one up needs none
+        self._shards_lock = Lock()  # for adding and removing shards and shelves; looking one up needs none
         self._versions = count(1)  # one count for all, so that a version never comes back after `forget`
 
     def apply(self, event: MarketEvent) -> None:
@@ -196,19 +199,43 @@ class MemoryLiveState:
                 shard.version = next(self._versions)
 
     def version(self, exchange: str, instrument: str) -> int:
-        """Grows with every change of the instrument's state; 0 where nothing came yet. Takes no lock."""
+        """Grows with every change of the instrument's state or findings; 0 where nothing came yet. Takes no lock.
+
+        Both take their numbers from one count, so the greater one is new whenever either is.
+        """
         shard = self._shards.get((exchange, instrument))
-        return 0 if shard is None else shard.version
+        shelf = self._shelves.get((exchange, instrument))
+        return max(0 if shard is None else shard.version, 0 if shelf is None else shelf.version)
 
     def snapshot(self, exchange: str, instrument: str) -> LiveSnapshot | None:
-        """The state now, or None where nothing came yet. The same object while the version is the same."""
+        """The state now, or None where nothing came yet. The same object while nothing but findings changed."""
         shard = self._shards.get((exchange, instrument))
         return None if shard is None or shard.version == 0 else shard.snapshot()
 
+    def put_finding(self, finding: Finding) -> None:
+        """Add a finding, or replace the one with the same key. Clusters and risk minutes are not kept: pages read the store."""
+        if isinstance(finding, LiquidationCluster | RiskMinute):
+            return
+        key = (finding.exchange, finding.instrument)
+        shelf = self._shelves.get(key)
+        if shelf is None:
+            with self._shards_lock:
+                shelf = self._shelves.setdefault(key, FindingShelf())
+        with shelf.lock:
+            if shelf.put(finding):
+                shelf.version = next(self._versions)
+
+    def findings(self, exchange: str, instrument: str) -> LiveFindings | None:
+        """The findings now, or None where none came yet. The same object while nothing changed."""
+        shelf = self._shelves.get((exchange, instrument))
+        return None if shelf is None or shelf.version == 0 else shelf.findings()
+
     def keys(self) -> list[tuple[str, str]]:
-        """(exchange, instrument) of all that has state, sorted."""
+        """(exchange, instrument) of all that has state or findings, sorted."""
         with self._shards_lock:
-            return sorted(key for key, shard in self._shards.items() if shard.version)
+            with_state = {key for key, shard in self._shards.items() if shard.version}
+            with_findings = {key for key, shelf in self._shelves.items() if shelf.version}
+        return sorted(with_state | with_findings)
 
     def cleanup(self, now_us: int) -> int:
         """Drop what is older than the time to live at `now_us` (the clock of the data); returns how many entries went."""
@@ -220,27 +247,43 @@ class MemoryLiveState:
                 if n_here:
                     shard.version = next(self._versions)
                 n_dropped += n_here
+        n_dropped += sum(self._clean_shelf(shelf, before_us, now_us) for shelf in self._all_shelves())
         with self._shards_lock:
             for ring in self._exchange_gaps.values():
                 ring.drop(lambda gap: gap.end_time_us is not None and gap.end_time_us < before_us)
         return n_dropped
 
+    def _clean_shelf(self, shelf: FindingShelf, before_us: int, now_us: int) -> int:
+        with shelf.lock:
+            n_here = shelf.cleanup(before_us, now_us - RECENT_US)
+            if n_here:
+                shelf.version = next(self._versions)
+            return n_here
+
     def forget(self, exchange: str, instrument: str) -> None:
         """Drop everything of an instrument on an exchange."""
         with self._shards_lock:
             self._shards.pop((exchange, instrument), None)
+            self._shelves.pop((exchange, instrument), None)
 
     def n_entries(self) -> int:
-        """How many events, bars, rows, gaps, books and metrics are held."""
-        return sum(_under_lock(shard, _Shard.n_entries) for shard in self._all_shards())
+        """How many events, bars, rows, gaps, books, metrics and findings are held."""
+        return sum(_under_lock(each, each.n_entries) for each in self._all_held())
 
     def n_bytes_estimate(self) -> int:
         """Bytes held, estimated from a few items of each kind."""
-        return sum(_under_lock(shard, _Shard.n_bytes_estimate) for shard in self._all_shards())
+        return sum(_under_lock(each, each.n_bytes_estimate) for each in self._all_held())
 
     def _all_shards(self) -> list[_Shard]:
         with self._shards_lock:
             return list(self._shards.values())
+
+    def _all_held(self) -> list[_Shard | FindingShelf]:
+        return [*self._all_shards(), *self._all_shelves()]
+
+    def _all_shelves(self) -> list[FindingShelf]:
+        with self._shards_lock:
+            return list(self._shelves.values())
 
     def _ring_of_exchange(self, exchange: str) -> Ring[FeedGap]:
         ring = self._exchange_gaps.get(exchange)
@@ -261,6 +304,6 @@ class MemoryLiveState:
         return shard
 
 
-def _under_lock(shard: _Shard, measure: Callable[[_Shard], int]) -> int:
-    with shard.lock:
-        return measure(shard)
+def _under_lock(held: _Shard | FindingShelf, measure: Callable[[], int]) -> int:
+    with held.lock:
+        return measure()

@@ -76,9 +76,13 @@ class Ring(Generic[T]):
 
     def n_bytes_estimate(self) -> int:
         """Bytes of the items with what they refer to, from a few of them, and of the ring itself."""
-        weighed = [deep_bytes(item) for item in islice(self._items.values(), _N_WEIGHED)]
-        own = sys.getsizeof(self._items) + (0 if self._tuple is None else sys.getsizeof(self._tuple))
-        return own + (sum(weighed) * len(self._items) // len(weighed) if weighed else 0)
+        return dict_bytes(self._items) + (0 if self._tuple is None else sys.getsizeof(self._tuple))
+
+
+def dict_bytes(items: dict[Any, Any]) -> int:
+    """Bytes of a dictionary with its values, which are all of one kind: estimated from a few of them. Keys not counted."""
+    weighed = [deep_bytes(item) for item in islice(items.values(), _N_WEIGHED)]
+    return sys.getsizeof(items) + (sum(weighed) * len(items) // len(weighed) if weighed else 0)
 
 
 def deep_bytes(item: object) -> int:
