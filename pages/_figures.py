@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from services.charts.book_heatmap import book_heatmap
+from services.charts.combined import combined
 from services.charts.inputs import HeatMatrix, ThemeName, View
 from services.charts.liquidation_heatmap import liquidation_heatmap
-from services.charts.overview import overview
 from services.views.liquidations import LiquidationsView
 from services.views.liquidity import LiquidityView
 from services.views.notices import coverage_label
@@ -58,11 +58,12 @@ def draw_overview(view: OverviewView, colours: ThemeName) -> Drawn[OverviewView]
     left, right = view.liquidations.chart, view.liquidity.chart
     if left is None or right is None:
         return Drawn(view, None, {})
-    figure = overview(
+    figure = combined(
         _themed(right.frame, colours),
         long=left.long,
         short=left.short,
         book=right.book,
+        density=left.profile,
         line=right.line,
         trades=right.trades,
         depth=right.depth,

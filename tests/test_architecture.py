@@ -32,7 +32,9 @@ LAYERS: dict[str, set[str]] = {
         "services.analytics", "services.insights", "services.views", "services.ingest", "services.live", "services.exchanges",
         "services.simulator", "services.ports", "services.domain", "services.clock", "services.version",
     },
-    "services.views": {"services.analytics", "services.insights", "services.charts.inputs", "services.ports", "services.domain"},
+    "services.views": {
+        "services.analytics", "services.insights", "services.charts.inputs", "services.charts.mark_inputs",
+        "services.ports", "services.domain"},
     "services.api": {"services.views", "services.charts.plotly_asset", "services.domain", "services.runtime", "services.version"},
     "services.simulator": {"services.version"},
     "services.runtime": {

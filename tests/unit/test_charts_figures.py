@@ -10,6 +10,8 @@ import pytest
 
 from services.charts.bars import totals_by_exchange
 from services.charts.book_heatmap import book_heatmap, trades_words
+from services.charts.combined import Marks, combined
+from services.charts.flow_chart import flow_chart
 from services.charts.inputs import (
     Bubbles,
     DepthProfile,
@@ -22,7 +24,10 @@ from services.charts.inputs import (
     View,
 )
 from services.charts.liquidation_heatmap import liquidation_heatmap
-from services.charts.overview import overview
+from services.charts.mark_inputs import ClusterBand, FlowLine, LevelLine, PointMarks, RateBars, RiskBar, TierBar, WallSpans
+from services.charts.marks import labelled
+from services.charts.rate_chart import rate_chart
+from services.charts.risk_bars import risk_bars, tier_bars
 from services.charts.sparkline import lag_history, sparkline
 from services.charts.traces import profile_axis
 from services.charts.wire import pack
@@ -80,6 +85,48 @@ def density() -> LiquidationProfile:
     return LiquidationProfile(price_edges=PRICE_EDGES, long_usd=np.full(ROWS, 3e4), short_usd=np.full(ROWS, 1e4))
 
 
+def marks() -> Marks:
+    two = TIME_EDGES_US[:2]
+    walls = WallSpans(
+        start_us=two, end_us=two + 9_000_000, prices=np.array([104.0, 116.0]), usd=np.array([1e6, 2e6]),
+        is_bid=np.array([True, False]), is_standing=np.array([True, False]), words=("wall", "pulled"),
+    )  # fmt: skip
+    return Marks(
+        levels=(
+            LevelLine(price=104.0, label="S 104", tone="support", strength=0.9, words="a wall and a node"),
+            LevelLine(price=104.1, label="S 104.1", tone="support", strength=0.5, words="weaker"),
+            LevelLine(price=116.0, label="R 116", tone="resistance", strength=0.7, words="two swings"),
+        ),
+        clusters=(ClusterBand(low=108.0, high=109.0, peak=108.4, label="Z 3.1", level="extreme", words="9 M $"),),
+        walls=walls,
+        icebergs=PointMarks(times_us=two, prices=np.array([109.0, 111.0]), is_bid=np.array([True, False]), words=("a", "b")),
+    )
+
+
+def rates(value: float = 1e5, *, bound: float | None = 2e5) -> RateBars:
+    usd = np.full(COLUMNS, value)
+    return RateBars(
+        times_us=TIME_EDGES_US[:-1], width_us=1_000_000, long_usd=usd, short_usd=usd / 2, long_bound_usd=bound,
+        short_bound_usd=bound, bound_words="dotted: robust Z 3",
+    )  # fmt: skip
+
+
+def parts() -> list[RiskBar]:
+    return [
+        RiskBar(name="Rate", value=0.6, weight=0.4, words="Z 2.4"),
+        RiskBar(name="Cascade", value=None, weight=0.6, words="12 of 50 events"),
+    ]
+
+
+def flows() -> list[FlowLine]:
+    usd = np.cumsum(np.ones(COLUMNS))
+    usd[HOLE] = np.nan
+    return [
+        FlowLine(name="Binance", times_us=TIME_EDGES_US[:-1], usd=usd),
+        FlowLine(name="All", times_us=TIME_EDGES_US[:-1], usd=usd, is_total=True),
+    ]
+
+
 def every_figure(theme: ThemeName) -> dict[str, dict[str, Any]]:
     totals = ExchangeTotals(
         exchanges=("Binance", "OKX"), long_usd=(3e6, 0.0), short_usd=(1e5, 2e4), long_count=(9, 0), short_count=(2, 1)
@@ -91,8 +138,18 @@ def every_figure(theme: ThemeName) -> dict[str, dict[str, Any]]:
         "liquidations, bare": liquidation_heatmap(v, long=long, short=short),
         "book": book_heatmap(v, book=book, line=line(), trades=bubbles(), depth=depth()),
         "book, bare": book_heatmap(v, book=book, trades=bubbles(0, 0)),
-        "overview": overview(v, long=long, short=short, book=book, line=line(), trades=bubbles(), depth=depth()),
-        "overview, bare": overview(v, long=long, short=short, book=book),
+        "combined": combined(
+            v, long=long, short=short, book=book, density=density(), line=line(), trades=bubbles(), depth=depth(), marks=marks()
+        ),
+        "combined, bare": combined(v, long=long, short=short, book=book),
+        "rates": rate_chart(v, rates()),
+        "rates, nothing watched": rate_chart(v, rates(np.nan, bound=None)),
+        "risk": risk_bars(parts(), score=0.4, bounds=(0.25, 0.5, 0.75), theme=theme),
+        "risk, unknown": risk_bars(
+            [RiskBar(name="Rate", value=None, weight=1.0, words="not yet")], score=None, bounds=(0.3, 0.5, 0.7)
+        ),
+        "tiers": tier_bars([TierBar(name="≤ 10x", share=0.4, low=0.3, high=0.5)], theme=theme),
+        "flow": flow_chart(v, flows(), price=line(), title="Smart-money flow"),
         "totals": totals_by_exchange(totals, theme=theme),
         "lag": lag_history([lag, lag], theme=theme, limit_ms=500.0),
         "sparkline": sparkline(TIME_EDGES_US[:-1], line().prices, label="bps", theme=theme),
@@ -135,8 +192,8 @@ def test_the_side_panels_use_the_price_axis_of_the_heatmap() -> None:
         assert {trace["xaxis"] for trace in figure["data"]} == {"x", "x2"}
 
 
-def test_the_overview_moves_both_panels_as_one() -> None:
-    layout = every_figure("dark")["overview"]["layout"]
+def test_the_combined_chart_moves_both_panels_as_one() -> None:
+    layout = every_figure("dark")["combined"]["layout"]
     assert (layout["xaxis2"]["matches"], layout["yaxis2"]["matches"]) == ("x", "y")
     assert layout["yaxis"]["range"] == layout["yaxis2"]["range"]
 
@@ -187,7 +244,7 @@ def test_sides_on_different_scales_are_refused() -> None:
 
 
 def test_the_colour_bar_states_its_upper_quantile() -> None:
-    for name, index in (("book", 0), ("liquidations", 0), ("overview", 1)):
+    for name, index in (("book", 0), ("liquidations", 0), ("combined", 1)):
         labels = every_figure("dark")[name]["data"][index]["colorbar"]["ticktext"]
         assert any("(99%)" in label for label in labels)
 
@@ -209,3 +266,43 @@ def test_a_profile_axis_has_one_round_label_clear_of_the_time_axis(highest_usd: 
     axis = profile_axis(domain=[0.9, 1.0], anchor="y", highest_usd=highest_usd)
     assert axis["ticktext"] == ([label] if label else [])
     assert all(0.3 * axis["range"][1] < value <= axis["range"][1] for value in axis["tickvals"])
+
+
+def test_of_two_levels_that_would_overlap_the_stronger_is_labelled() -> None:
+    assert [each.label for each in labelled(view(), marks().levels)] == ["S 104", "R 116"]
+    layout = every_figure("dark")["combined"]["layout"]
+    texts = [annotation["text"] for annotation in layout["annotations"]]
+    assert "S 104" in texts
+    assert "Z 3.1" in texts
+    assert "S 104.1" not in texts
+    assert [shape["y0"] for shape in layout["shapes"]] == [108.0]
+
+
+def test_every_level_is_drawn_in_both_panels_and_walls_by_whether_they_stand() -> None:
+    traces = [trace for trace in every_figure("dark")["combined"]["data"] if "text" in trace and trace["mode"] == "lines"]
+    across = [trace for trace in traces if trace["line"].get("dash")]
+    assert sorted(trace["xaxis"] for trace in across) == ["x", "x", "x2", "x2"]
+    strokes = {trace["line"]["width"]: trace["opacity"] for trace in traces if not trace["line"].get("dash")}
+    assert strokes == {2.6: 1.0, 1.4: 0.55}
+
+
+def test_longs_hang_down_shorts_stand_up_and_an_unwatched_bucket_has_no_bar() -> None:
+    figure = rate_chart(view(), rates())
+    short, long = figure["data"]
+    assert (short["y"] > 0).all()
+    assert (long["y"] < 0).all()
+    assert [shape["y0"] for shape in figure["layout"]["shapes"]] == [2e5, -2e5]
+    nothing = rate_chart(view(), rates(np.nan, bound=None))
+    assert np.isnan(nothing["data"][0]["y"]).all()
+    assert nothing["layout"]["shapes"] == []
+
+
+def test_an_unknown_part_of_the_risk_has_a_hatched_track_and_no_bar() -> None:
+    figure = risk_bars(parts(), score=0.4, bounds=(0.25, 0.5, 0.75))
+    tracks, hatched, bars = figure["data"]
+    assert (tracks["y"], hatched["y"], bars["y"]) == ([0, 1], [1], [0])
+    pointer = [shape for shape in figure["layout"]["shapes"] if shape["type"] == "line"]
+    assert [shape["x0"] for shape in pointer] == [0.4]
+    assert not [
+        shape for shape in risk_bars(parts(), score=None, bounds=(0.3, 0.5, 0.7))["layout"]["shapes"] if shape["type"] == "line"
+    ]
