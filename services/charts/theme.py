@@ -229,6 +229,11 @@ def code_counts(*matrices: HeatMatrix) -> NDArray[np.int64]:
     return counts
 
 
+def is_occupied(counts: NDArray[np.int64]) -> bool:
+    """Whether any cell holds something: where none does, a colour bar has no amounts to name."""
+    return bool(counts[FIRST_CODE : LAST_CODE + 1].any())
+
+
 def colour_range(
     counts: NDArray[np.int64], *, lower_quantile: float = LOWER_QUANTILE, upper_quantile: float = UPPER_QUANTILE
 ) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from services.charts.theme import (
     code_counts,
     colour_bar,
     colour_range,
+    is_occupied,
     level_of,
     palette_of,
     round_usd_between,
@@ -55,7 +56,9 @@ def intensity_heatmap(
 ) -> Json:
     """One matrix in the heat ramp. label follows the amount on hover ("resting"); bar is (right end, width)."""
     colours = palette_of(view.theme)
-    low, high = colour_range(code_counts(matrix))
+    counts = code_counts(matrix)
+    low, high = colour_range(counts)
+    ticks = _bar_ticks(matrix, low, high, 1, 254) if is_occupied(counts) else []
     return {
         "type": "heatmap",
         "meta": {"kind": "intensity", "matrix": name, "low": low, "high": high, "label": label},
@@ -66,7 +69,7 @@ def intensity_heatmap(
         "hoverinfo": "none",
         "zsmooth": False,
         "colorscale": intensity_scale(colours.heat, colours.no_data),
-        "colorbar": colour_bar(view.theme, x=bar[0], width=bar[1], ticks=_bar_ticks(matrix, low, high, 1, 254), title=""),
+        "colorbar": colour_bar(view.theme, x=bar[0], width=bar[1], ticks=ticks, title=""),
     }
 
 
@@ -89,9 +92,10 @@ def signed_heatmap(
             f"and {short.codes.shape} from {short.usd_min} USD"
         )
     colours = palette_of(view.theme)
-    low, high = colour_range(code_counts(long, short), lower_quantile=_LIQUIDATION_LOWER_QUANTILE)
-    long_ticks = _bar_ticks(long, low, high, 128, 254)
+    counts = code_counts(long, short)
+    low, high = colour_range(counts, lower_quantile=_LIQUIDATION_LOWER_QUANTILE)
     short_end = (1.0, "≥" + usd_tick(float(f"{usd_of(high, short):.2g}")))
+    ticks = sorted([short_end, *_bar_ticks(long, low, high, 128, 254)]) if is_occupied(counts) else []
     return {
         "type": "heatmap",
         "meta": {"kind": "signed", "long": names[0], "short": names[1], "low": low, "high": high},
@@ -102,7 +106,7 @@ def signed_heatmap(
         "hoverinfo": "none",
         "zsmooth": False,
         "colorscale": signed_scale(colours.short, colours.long, colours.no_data),
-        "colorbar": colour_bar(view.theme, x=bar[0], width=bar[1], ticks=sorted([short_end, *long_ticks]), title=""),
+        "colorbar": colour_bar(view.theme, x=bar[0], width=bar[1], ticks=ticks, title=""),
     }
 
 

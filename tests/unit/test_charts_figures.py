@@ -306,3 +306,12 @@ def test_an_unknown_part_of_the_risk_has_a_hatched_track_and_no_bar() -> None:
     assert not [
         shape for shape in risk_bars(parts(), score=None, bounds=(0.3, 0.5, 0.7))["layout"]["shapes"] if shape["type"] == "line"
     ]
+
+
+def test_a_colour_bar_names_no_amounts_where_nothing_is_there() -> None:
+    empty = HeatMatrix.from_usd(
+        np.zeros((ROWS, COLUMNS)), time_edges_us=TIME_EDGES_US, price_edges=PRICE_EDGES, usd_min=100.0, usd_max=1e8
+    )
+    figure = combined(view(), long=empty, short=empty, book=empty)
+    assert [figure["data"][index]["colorbar"]["ticktext"] for index in (0, 1)] == [[], []]
+    assert all(trace["colorbar"]["ticktext"] for trace in every_figure("dark")["combined"]["data"][:2])
