@@ -11,6 +11,7 @@ from math import inf
 from typing import Final
 
 from services.simulator.binance_rest import BinanceRest
+from services.simulator.clock import Clock
 from services.simulator.faults import FaultPlan
 from services.simulator.hub import Peer
 from services.simulator.instruments import Contract, Exchange
@@ -58,13 +59,13 @@ class BinanceServer(ExchangeServer):
     exchange: Exchange = "binance"
     limits = Limits(connects=300, window_s=300.0)
 
-    def __init__(self, market: Market, faults: FaultPlan) -> None:
-        super().__init__(market, faults)
+    def __init__(self, market: Market, faults: FaultPlan, *, clock: Clock | None = None) -> None:
+        super().__init__(market, faults, clock=clock)
         self._depth: dict[str, _Depth] = {}
         self._latest_forced: dict[str, tuple[ForcedOrder, int]] = {}
         self._forced_sent: dict[str, float] = {}
         self._mark_second: dict[str, int] = {}
-        self._rest = BinanceRest(market, self.snapshot_id)
+        self._rest = BinanceRest(market, self.snapshot_id, self.clock)
 
     # -- clients ------------------------------------------------------------------------------------------------
 

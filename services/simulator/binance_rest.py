@@ -1,12 +1,12 @@
 """Binance USDⓈ-M REST: instruments, depth, open interest, marks, time, and the request weight that guards them."""
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from services.simulator.clock import Clock
 from services.simulator.market import Market, SymbolMarket
 from services.simulator.schedule import next_funding_ms
-from services.simulator.server import ApiError, RestReply, now_ms
+from services.simulator.server import ApiError, RestReply
 from services.simulator.venue import Venue
 
 WEIGHT_LIMIT: Final = 2_400
@@ -20,7 +20,7 @@ _INVALID_SYMBOL: Final = {"code": -1121, "msg": "Invalid symbol."}
 class WeightMeter:
     """Weight used in the present minute, and the bans that follow from ignoring the limit."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._minute = 0
         self._over = 0
@@ -33,13 +33,13 @@ class WeightMeter:
         if int(now // 60) != self._minute:
             self._minute, self.used, self._over = int(now // 60), 0, 0
         if now < self._banned_until:
-            raise banned(self._banned_until - now)
+            raise banned(self._banned_until - now, now)
         self.used += weight
         if self.used > WEIGHT_LIMIT:
             self._over += 1
             if self._over > _PATIENCE:
                 self._banned_until = now + _BAN_S
-                raise banned(_BAN_S)
+                raise banned(_BAN_S, now)
             raise too_many(60 - now % 60)
 
 
@@ -49,9 +49,9 @@ def too_many(seconds: float) -> ApiError:
     return ApiError(429, body, {"Retry-After": str(int(seconds) + 1)})
 
 
-def banned(seconds: float) -> ApiError:
-    """HTTP 418 with Retry-After."""
-    until = now_ms() + int(seconds * 1000)
+def banned(seconds: float, now: float) -> ApiError:
+    """HTTP 418 with Retry-After; `now` in seconds since 1970."""
+    until = int((now + seconds) * 1_000)
     body = {"code": -1003, "msg": f"Way too many requests; IP banned until {until}."}
     return ApiError(418, body, {"Retry-After": str(int(seconds) + 1)})
 
@@ -59,16 +59,17 @@ def banned(seconds: float) -> ApiError:
 class BinanceRest:
     """Answers of `fapi.binance.com`; `snapshot_id` gives the update id of a venue's book at this moment."""
 
-    def __init__(self, market: Market, snapshot_id: Callable[[Venue], int]) -> None:
+    def __init__(self, market: Market, snapshot_id: Callable[[Venue], int], clock: Clock) -> None:
         self._market = market
         self._snapshot_id = snapshot_id
-        self.meter = WeightMeter()
+        self._clock = clock
+        self.meter = WeightMeter(lambda: clock.now_ms() / 1_000)
 
     def answer(self, path: str, query: Mapping[str, str]) -> RestReply:
         """Serve a GET. ApiError for an unknown path, symbol or limit, and above the weight limit."""
         routes: dict[str, tuple[int, Callable[[Mapping[str, str]], object]]] = {
             "/fapi/v1/ping": (1, lambda _: {}),
-            "/fapi/v1/time": (1, lambda _: {"serverTime": now_ms()}),
+            "/fapi/v1/time": (1, lambda _: {"serverTime": self._clock.now_ms()}),
             "/fapi/v1/exchangeInfo": (1, self._exchange_info),
             "/fapi/v1/depth": (_DEPTH_WEIGHT.get(_limit(query, 500), 20), self._depth),
             "/fapi/v1/openInterest": (1, self._open_interest),
@@ -86,7 +87,7 @@ class BinanceRest:
         if kind == "rest_429":
             return too_many(seconds)
         if kind == "rest_418":
-            return banned(seconds)
+            return banned(seconds, self._clock.now_ms() / 1_000)
         return ApiError(500, {"code": -1000, "msg": "An unknown error occurred while processing the request."})
 
     def _symbol(self, query: Mapping[str, str]) -> SymbolMarket:
@@ -99,7 +100,7 @@ class BinanceRest:
         return {
             "exchangeFilters": [],
             "rateLimits": [{"interval": "MINUTE", "intervalNum": 1, "limit": WEIGHT_LIMIT, "rateLimitType": "REQUEST_WEIGHT"}],
-            "serverTime": now_ms(),
+            "serverTime": self._clock.now_ms(),
             "assets": [],
             "symbols": [_symbol_info(market) for market in self._market.symbols.values()],
             "timezone": "UTC",
@@ -110,7 +111,7 @@ class BinanceRest:
         if limit not in _DEPTH_WEIGHT:
             raise ApiError(400, {"code": -4021, "msg": f"'{limit}' is not valid depth limit."})
         venue = self._symbol(query).venues["binance"]
-        contract, at = venue.contract, now_ms()
+        contract, at = venue.contract, self._clock.now_ms()
         update_id = self._snapshot_id(venue)
         sides = {
             name: [[contract.price.text(ticks), contract.lot.text(lots)] for ticks, lots in side.top(limit)]
@@ -121,16 +122,17 @@ class BinanceRest:
     def _open_interest(self, query: Mapping[str, str]) -> object:
         venue = self._symbol(query).venues["binance"]
         lots = int(venue.open_interest_base / venue.contract.base_per_lot)
-        return {"openInterest": venue.contract.lot.text(lots), "symbol": venue.contract.symbol, "time": now_ms()}
+        return {"openInterest": venue.contract.lot.text(lots), "symbol": venue.contract.symbol, "time": self._clock.now_ms()}
 
     def _premium_index(self, query: Mapping[str, str]) -> object:
+        at = self._clock.now_ms()
         if "symbol" in query:
-            return _premium(self._symbol(query))
-        return [_premium(market) for market in self._market.symbols.values()]
+            return _premium(self._symbol(query), at)
+        return [_premium(market, at) for market in self._market.symbols.values()]
 
     def _funding_rate(self, query: Mapping[str, str]) -> object:
         market = self._symbol(query)
-        last = next_funding_ms(now_ms()) - 8 * 3_600_000
+        last = next_funding_ms(self._clock.now_ms()) - 8 * 3_600_000
         return [
             {
                 "symbol": market.spec.name,
@@ -146,8 +148,7 @@ def _limit(query: Mapping[str, str], default: int) -> int:
     return int(text) if text.isdecimal() else -1
 
 
-def _premium(market: SymbolMarket) -> dict[str, object]:
-    at = now_ms()
+def _premium(market: SymbolMarket, at: int) -> dict[str, object]:
     return {
         "symbol": market.spec.name,
         "markPrice": f"{market.venues['binance'].mark_price:.8f}",

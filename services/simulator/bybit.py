@@ -9,11 +9,12 @@ from math import inf
 from typing import Final
 
 from services.simulator.bybit_rest import BybitRest, ticker_fields
+from services.simulator.clock import Clock
 from services.simulator.faults import FaultPlan
 from services.simulator.hub import Peer
 from services.simulator.instruments import Contract, Exchange
 from services.simulator.market import Market, SymbolMarket
-from services.simulator.server import ApiError, ExchangeServer, Limits, RestReply, compact, now_ms
+from services.simulator.server import ApiError, ExchangeServer, Limits, RestReply, compact
 from services.simulator.venue import ForcedOrder, Venue, VenueStep
 from services.simulator.views import DepthView, LevelChange
 
@@ -39,14 +40,14 @@ class BybitServer(ExchangeServer):
     exchange: Exchange = "bybit"
     limits = Limits(connects=500, window_s=300.0, ping_interval_s=None, idle_s=600.0)
 
-    def __init__(self, market: Market, faults: FaultPlan) -> None:
-        super().__init__(market, faults)
+    def __init__(self, market: Market, faults: FaultPlan, *, clock: Clock | None = None) -> None:
+        super().__init__(market, faults, clock=clock)
         self._feeds: dict[tuple[str, int], _BookFeed] = {}
         self._forced: dict[str, list[tuple[ForcedOrder, int]]] = {}
         self._pushed_slot: dict[str, int] = {}
         self._tickers: dict[str, dict[str, str]] = {}
         self._seq = 80_000_000_000
-        self._rest = BybitRest(market, self._deepest)
+        self._rest = BybitRest(market, self._deepest, self.clock)
 
     # -- clients ------------------------------------------------------------------------------------------------
 
@@ -109,12 +110,12 @@ class BybitServer(ExchangeServer):
         market = self.market.symbols[symbol]
         if channel.startswith("orderbook."):
             feed = self._feed(market.venues["bybit"], int(channel.partition(".")[2]))
-            text = self._book_text(feed, "snapshot", *_held(feed), now_ms())
+            text = self._book_text(feed, "snapshot", *_held(feed), self.clock.now_ms())
             self.hub.send_first(peer, text, channel="depth", symbol=symbol, now=now)
         elif channel == "tickers":
             if not self.hub.wanted(topic) or symbol not in self._tickers:
-                self._tickers[symbol] = ticker_fields(market, now_ms())
-            text = self._ticker_text(symbol, "snapshot", self._tickers[symbol], now_ms())
+                self._tickers[symbol] = ticker_fields(market, self.clock.now_ms())
+            text = self._ticker_text(symbol, "snapshot", self._tickers[symbol], self.clock.now_ms())
             self.hub.send_first(peer, text, channel="ticker", symbol=symbol, now=now)
 
     # -- data ---------------------------------------------------------------------------------------------------

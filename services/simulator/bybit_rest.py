@@ -1,13 +1,13 @@
 """Bybit v5 REST: instruments with cursor, order book, tickers, open interest, time."""
 
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from services.simulator.clock import Clock
 from services.simulator.market import Market, SymbolMarket
 from services.simulator.schedule import next_funding_ms
-from services.simulator.server import ApiError, RestReply, now_ms
+from services.simulator.server import ApiError, RestReply
 from services.simulator.venue import Venue
 from services.simulator.views import DepthView
 
@@ -16,14 +16,6 @@ _WINDOW_S: Final = 5.0
 _INTERVALS_MS: Final = {
     "5min": 300_000, "15min": 900_000, "30min": 1_800_000, "1h": 3_600_000, "4h": 14_400_000, "1d": 86_400_000,
 }  # fmt: skip
-
-
-def _envelope(code: int, text: str, result: object) -> dict[str, object]:
-    return {"retCode": code, "retMsg": text, "result": result, "retExtInfo": {}, "time": now_ms()}
-
-
-def _error(code: int, text: str, status: int = 200) -> ApiError:
-    return ApiError(status, _envelope(code, text, {}))
 
 
 def ticker_fields(market: SymbolMarket, event_ms: int) -> dict[str, str]:
@@ -61,7 +53,8 @@ def ticker_fields(market: SymbolMarket, event_ms: int) -> dict[str, str]:
 class BybitRest:
     """Answers of `api.bybit.com/v5/market`; `published_book` gives the deepest view, its update id and sequence."""
 
-    def __init__(self, market: Market, published_book: Callable[[Venue], tuple[DepthView, int, int]]) -> None:
+    def __init__(self, market: Market, published_book: Callable[[Venue], tuple[DepthView, int, int]], clock: Clock) -> None:
+        self._clock = clock
         self._market = market
         self._published_book = published_book
         self._recent: deque[float] = deque()
@@ -69,7 +62,10 @@ class BybitRest:
     def answer(self, path: str, query: Mapping[str, str]) -> RestReply:
         """Serve a GET. ApiError for an unknown path, category or symbol, and above 600 requests in 5 s."""
         routes: dict[str, Callable[[Mapping[str, str]], object]] = {
-            "/v5/market/time": lambda _: {"timeSecond": str(now_ms() // 1000), "timeNano": str(time.time_ns())},
+            "/v5/market/time": lambda _: {
+                "timeSecond": str(self._clock.now_ms() // 1000),
+                "timeNano": str(self._clock.now_ms() * 1_000_000),
+            },
             "/v5/market/instruments-info": self._instruments,
             "/v5/market/orderbook": self._orderbook,
             "/v5/market/open-interest": self._open_interest,
@@ -77,49 +73,62 @@ class BybitRest:
         }
         if path not in routes:
             raise ApiError(404, {})
-        now = time.monotonic()
+        now = self._clock.monotonic()
         while self._recent and self._recent[0] < now - _WINDOW_S:
             self._recent.popleft()
         self._recent.append(now)
         if len(self._recent) > _REQUESTS:
             raise ApiError(403, "access too frequent")
         if path != "/v5/market/time" and query.get("category") != "linear":
-            raise _error(10001, "Illegal category")
-        return RestReply(body=_envelope(0, "OK", routes[path](query)))
+            raise self._error(10001, "Illegal category")
+        return RestReply(body=self._envelope(0, "OK", routes[path](query)))
 
     def refusal(self, kind: str, seconds: float) -> ApiError:
         """The answer of a fault; Bybit has no 418: a banned address is answered with 403."""
         if kind == "rest_429":
-            return _error(10006, "Too many visits. Exceeded the API Rate Limit.")
+            return self._error(10006, "Too many visits. Exceeded the API Rate Limit.")
         if kind == "rest_418":
             return ApiError(403, f"access too frequent, banned for {seconds:.0f} s")
-        return _error(10016, "Server error.", 500)
+        return self._error(10016, "Server error.", 500)
+
+    def _envelope(self, code: int, text: str, result: object) -> dict[str, object]:
+        return {"retCode": code, "retMsg": text, "result": result, "retExtInfo": {}, "time": self._clock.now_ms()}
+
+    def _error(self, code: int, text: str, status: int = 200) -> ApiError:
+        return ApiError(status, self._envelope(code, text, {}))
 
     def _symbol(self, query: Mapping[str, str]) -> SymbolMarket:
         market = self._market.symbols.get(query.get("symbol", ""))
         if market is None:
-            raise _error(10001, "params error: symbol invalid")
+            raise self._error(10001, "params error: symbol invalid")
         return market
 
     def _instruments(self, query: Mapping[str, str]) -> object:
         limit = query.get("limit", "500")
         if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
-            raise _error(10001, "params error: limit invalid")
+            raise self._error(10001, "params error: limit invalid")
         names = [query["symbol"]] if query.get("symbol") else sorted(self._market.symbols)
         if names and names[0] not in self._market.symbols:
-            raise _error(10001, "params error: symbol invalid")
-        start = _cursor_start(query.get("cursor", ""))
+            raise self._error(10001, "params error: symbol invalid")
+        start = self._cursor_start(query.get("cursor", ""))
         page = names[start : start + int(limit)]
         more = f"first%3D{start + int(limit)}" if start + int(limit) < len(names) else ""
         rows = [_instrument(self._market.symbols[name]) for name in page]
         return {"category": "linear", "list": rows, "nextPageCursor": more}
 
+    def _cursor_start(self, cursor: str) -> int:
+        """Position a cursor of ours stands for; clients send it back as given or decoded."""
+        text = cursor.replace("%3D", "=").partition("first=")[2]
+        if cursor and not text.isdecimal():
+            raise self._error(10001, "params error: cursor invalid")
+        return int(text) if text else 0
+
     def _orderbook(self, query: Mapping[str, str]) -> object:
         venue = self._symbol(query).venues["bybit"]
         limit = query.get("limit", "25")
         if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
-            raise _error(10001, "params error: limit invalid")
-        contract, at = venue.contract, now_ms()
+            raise self._error(10001, "params error: limit invalid")
+        contract, at = venue.contract, self._clock.now_ms()
         view, update_id, sequence = self._published_book(venue)
         b, a = (
             [[contract.price.text(ticks), contract.lot.text(lots)] for ticks, lots in list(side.items())[: int(limit)]]
@@ -131,10 +140,10 @@ class BybitRest:
         venue = self._symbol(query).venues["bybit"]
         interval, limit = query.get("intervalTime", ""), query.get("limit", "50")
         if interval not in _INTERVALS_MS:
-            raise _error(10001, "params error: intervalTime invalid")
+            raise self._error(10001, "params error: intervalTime invalid")
         if not limit.isdecimal() or not 1 <= int(limit) <= 200:
-            raise _error(10001, "params error: limit invalid")
-        at = now_ms() // _INTERVALS_MS[interval] * _INTERVALS_MS[interval]
+            raise self._error(10001, "params error: limit invalid")
+        at = self._clock.now_ms() // _INTERVALS_MS[interval] * _INTERVALS_MS[interval]
         lots = int(venue.open_interest_base / venue.contract.base_per_lot)
         # The market has no history before its start: one row, the present.
         rows = [{"openInterest": venue.contract.lot.text(lots), "timestamp": str(at)}]
@@ -142,15 +151,7 @@ class BybitRest:
 
     def _tickers(self, query: Mapping[str, str]) -> object:
         markets = [self._symbol(query)] if query.get("symbol") else list(self._market.symbols.values())
-        return {"category": "linear", "list": [ticker_fields(market, now_ms()) for market in markets]}
-
-
-def _cursor_start(cursor: str) -> int:
-    """Position a cursor of ours stands for; clients send it back as given or decoded."""
-    text = cursor.replace("%3D", "=").partition("first=")[2]
-    if cursor and not text.isdecimal():
-        raise _error(10001, "params error: cursor invalid")
-    return int(text) if text else 0
+        return {"category": "linear", "list": [ticker_fields(market, self._clock.now_ms()) for market in markets]}
 
 
 def _instrument(market: SymbolMarket) -> dict[str, object]:

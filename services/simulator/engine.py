@@ -8,11 +8,12 @@ from typing import Final
 
 from services.simulator.binance import BinanceServer
 from services.simulator.bybit import BybitServer
+from services.simulator.clock import WallClock
 from services.simulator.faults import COUNTED, FLAVOURS, TIMED, Fault, FaultPlan, FaultRejected, garbage_frame, parse_fault
 from services.simulator.instruments import EXCHANGES, Exchange, symbol_spec
 from services.simulator.market import Market
 from services.simulator.okx import OkxServer
-from services.simulator.server import ExchangeServer, now_ms
+from services.simulator.server import ExchangeServer
 from services.simulator.truth import TruthLog
 
 #: Symbols are spread over this many slots of an interval, so that frames arrive evenly and not in one burst.
@@ -40,6 +41,7 @@ class Engine:
         enforce_limits: bool = True,
     ) -> None:
         self._dt_s = 1.0 / depth_hz
+        self._clock = WallClock()
         self.market = Market(symbols, seed=seed, dt_s=self._dt_s, liquidations_per_second=liquidations_per_second)
         self.faults = FaultPlan()
         self.truth = TruthLog(truth_file)
@@ -83,7 +85,7 @@ class Engine:
 
     def step(self, name: str) -> None:
         """One step of one symbol, published at once."""
-        event_ms, now = now_ms(), time.monotonic()
+        event_ms, now = self._clock.now_ms(), self._clock.monotonic()
         results = self.market.step(name)
         market = self.market.symbols[name]
         self.steps += 1

@@ -11,13 +11,14 @@ from dataclasses import replace
 from math import inf
 from typing import Final
 
+from services.simulator.clock import Clock
 from services.simulator.faults import FaultPlan
 from services.simulator.hub import Peer
 from services.simulator.instruments import Contract, Exchange
 from services.simulator.market import Market, SymbolMarket
 from services.simulator.okx_rest import OkxRest, open_interest_row
 from services.simulator.schedule import FUNDING_INTERVAL_MS, next_funding_ms
-from services.simulator.server import ApiError, ExchangeServer, Limits, RestReply, compact, now_ms
+from services.simulator.server import ApiError, ExchangeServer, Limits, RestReply, compact
 from services.simulator.venue import ForcedOrder, Venue, VenueStep
 from services.simulator.views import DepthView, LevelChange
 
@@ -39,11 +40,11 @@ _CHANNEL_NAMES: Final = {
 class _BookFeed:
     """The `books` channel of one instrument: what subscribers hold, and its sequence."""
 
-    def __init__(self, venue: Venue) -> None:
+    def __init__(self, venue: Venue, event_ms: int) -> None:
         self.venue = venue
         self.view = DepthView(venue.book, _DEPTH)
         self.seq_id = 10_000_000 + venue.last_trade.trade_id
-        self.event_ms = now_ms()
+        self.event_ms = event_ms
         self.sent = -inf
 
 
@@ -53,15 +54,15 @@ class OkxServer(ExchangeServer):
     exchange: Exchange = "okx"
     limits = Limits(connects=3, window_s=1.0, ping_interval_s=None, idle_s=30.0, idle_code=4004)
 
-    def __init__(self, market: Market, faults: FaultPlan, *, idle_s: float = 30.0) -> None:
-        super().__init__(market, faults)
+    def __init__(self, market: Market, faults: FaultPlan, *, clock: Clock | None = None, idle_s: float = 30.0) -> None:
+        super().__init__(market, faults, clock=clock)
         self.limits = replace(self.limits, idle_s=idle_s)
         self._feeds: dict[str, _BookFeed] = {}
         self._latest_forced: dict[str, tuple[ForcedOrder, int]] = {}
         self._forced_sent: dict[str, float] = {}
         self._recent: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED_LIQUIDATIONS)
         self._slow_ms: dict[tuple[str, str], int] = {}
-        self._rest = OkxRest(market, self.published_book)
+        self._rest = OkxRest(market, self.published_book, self.clock)
 
     # -- clients ------------------------------------------------------------------------------------------------
 
@@ -170,7 +171,7 @@ class OkxServer(ExchangeServer):
         name = venue.contract.canonical
         feed = self._feeds.get(name)
         if feed is None or feed.venue is not venue:
-            feed = self._feeds[name] = _BookFeed(venue)
+            feed = self._feeds[name] = _BookFeed(venue, self.clock.now_ms())
         elif not self.hub.wanted(f"books:{venue.contract.symbol}") and any(feed.view.advance()):
             feed.seq_id += 1
         return feed

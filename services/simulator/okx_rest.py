@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
+from services.simulator.clock import Clock
 from services.simulator.market import Market, SymbolMarket
-from services.simulator.server import ApiError, RestReply, now_ms
+from services.simulator.server import ApiError, RestReply
 from services.simulator.venue import Venue
 from services.simulator.views import DepthView
 
@@ -31,14 +32,15 @@ def open_interest_row(market: SymbolMarket, event_ms: int) -> dict[str, str]:
 class OkxRest:
     """Answers of `www.okx.com/api/v5`; `published_book` is the view and sequence id of a venue's `books` channel."""
 
-    def __init__(self, market: Market, published_book: Callable[[Venue], tuple[DepthView, int]]) -> None:
+    def __init__(self, market: Market, published_book: Callable[[Venue], tuple[DepthView, int]], clock: Clock) -> None:
+        self._clock = clock
         self._market = market
         self._published_book = published_book
 
     def answer(self, path: str, query: Mapping[str, str]) -> RestReply:
         """Serve a GET. ApiError for an unknown path, type or instrument."""
         routes: dict[str, Callable[[Mapping[str, str]], list[object]]] = {
-            "/api/v5/public/time": lambda _: [{"ts": str(now_ms())}],
+            "/api/v5/public/time": lambda _: [{"ts": str(self._clock.now_ms())}],
             "/api/v5/public/instruments": self._instruments,
             "/api/v5/public/open-interest": self._open_interest,
             "/api/v5/public/mark-price": self._mark_price,
@@ -74,11 +76,11 @@ class OkxRest:
         return [_instrument(market) for market in self._chosen(query)]
 
     def _open_interest(self, query: Mapping[str, str]) -> list[object]:
-        at = now_ms()
+        at = self._clock.now_ms()
         return [open_interest_row(market, at) for market in self._chosen(query)]
 
     def _mark_price(self, query: Mapping[str, str]) -> list[object]:
-        at, rows = now_ms(), []
+        at, rows = self._clock.now_ms(), []
         for market in self._chosen(query):
             venue = market.venues["okx"]
             mark = venue.contract.price.text(venue.contract.price_ticks(venue.mark_price))
@@ -101,7 +103,7 @@ class OkxRest:
             ]
             for side in view.held()
         )
-        return [{"asks": asks, "bids": bids, "ts": str(now_ms()), "seqId": seq_id}]
+        return [{"asks": asks, "bids": bids, "ts": str(self._clock.now_ms()), "seqId": seq_id}]
 
 
 def _instrument(market: SymbolMarket) -> dict[str, str]:

@@ -17,6 +17,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from services.simulator.clock import Clock, WallClock
 from services.simulator.faults import FaultPlan
 from services.simulator.hub import Hub, Peer
 from services.simulator.instruments import Exchange
@@ -61,20 +62,16 @@ def compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def now_ms() -> int:
-    """The wall clock in UTC milliseconds, as every exchange stamps."""
-    return time.time_ns() // 1_000_000
-
-
 class ExchangeServer(ABC):
     """One exchange on one loopback port."""
 
     exchange: Exchange
     limits: Limits
 
-    def __init__(self, market: Market, faults: FaultPlan) -> None:
+    def __init__(self, market: Market, faults: FaultPlan, *, clock: Clock | None = None) -> None:
         self.market = market
         self.faults = faults
+        self.clock: Clock = WallClock() if clock is None else clock
         self.hub = Hub(self.exchange, faults)
         self.rest_requests: dict[str, int] = {}
         self.connections_opened = 0
@@ -200,7 +197,7 @@ class ExchangeServer(ABC):
             return _response(503, {"msg": "service unavailable"})
         if not self.accepts(target.path):
             return _response(404, {"msg": "Not Found"})
-        if self._too_many_connections(time.monotonic()):
+        if self._too_many_connections(self.clock.monotonic()):
             return _response(429, {"msg": "too many connections"})
         return None
 
@@ -217,7 +214,7 @@ class ExchangeServer(ABC):
                 fault = self.faults.active(kind, self.exchange)
                 if fault is not None:
                     self.faults.count(kind)
-                    raise self.refusal(kind, max(0.0, fault.until - time.monotonic()))
+                    raise self.refusal(kind, max(0.0, fault.until - self.clock.monotonic()))
             reply = self.rest(path, query)
         except ApiError as refused:
             return _response(refused.status, refused.body, refused.headers)
@@ -231,12 +228,12 @@ class ExchangeServer(ABC):
         self._next_conn += 1
         self.connections_opened += 1
         peer = Peer(connection=connection, path=target.path, conn_id=f"{self._next_conn:08x}")
-        peer.last_traffic = time.monotonic()
+        peer.last_traffic = self.clock.monotonic()
         self.hub.peers.add(peer)
         try:
             self.greet(peer, dict(parse_qsl(target.query)))
             async for message in connection:
-                now = time.monotonic()
+                now = self.clock.monotonic()
                 peer.last_traffic = now
                 if isinstance(message, str):
                     self.on_text(peer, message, now)
