@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from services.charts.theme import bps_words, usd_words
 from services.domain.columns import LiquidationColumns
 from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.windows import from_us
+from services.domain.words import bps_words, usd_words
 from services.runtime import Runtime
 from services.views.liquidity import LiquidityView
 from services.views.notices import Notice

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from services.charts.inputs import ExchangeTotals, ThemeName
-from services.charts.theme import Json, base_layout, palette_of, usd_words
+from services.charts.theme import Json, base_layout, palette_of
+from services.domain.words import usd_words
 
 
 def totals_by_exchange(totals: ExchangeTotals, *, theme: ThemeName = "dark", uirevision: str = "totals") -> Json:

@@ -13,7 +13,6 @@ from services.charts.theme import (
     price_tag,
     smaller_bubbles,
     time_axis,
-    usd_words,
     zone_note,
 )
 from services.charts.traces import (
@@ -24,6 +23,7 @@ from services.charts.traces import (
     price_line,
     profile_axis,
 )
+from services.domain.words import usd_words
 
 BOOK = "book"
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from services.charts.inputs import PriceLine, View
 from services.charts.mark_inputs import FlowLine
-from services.charts.theme import Json, base_layout, date_axis, note, palette_of, usd_words
+from services.charts.theme import Json, base_layout, date_axis, note, palette_of
 from services.charts.wire import milliseconds
+from services.domain.words import usd_words
 
 _HUES = ("#f5d76e", "#9ad0c2", "#d59be0")  # the exchanges, thin; the sum is bright
 

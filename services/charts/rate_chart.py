@@ -8,8 +8,9 @@ import numpy as np
 
 from services.charts.inputs import View
 from services.charts.mark_inputs import RateBars
-from services.charts.theme import Json, base_layout, date_axis, note, palette_of, usd_words
+from services.charts.theme import Json, base_layout, date_axis, note, palette_of
 from services.charts.wire import milliseconds
+from services.domain.words import usd_words
 
 _MARGIN: Final = {"l": 8, "r": 46, "t": 24, "b": 22}
 

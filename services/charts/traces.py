@@ -28,9 +28,9 @@ from services.charts.theme import (
     palette_of,
     round_usd_between,
     usd_of,
-    usd_tick,
 )
 from services.charts.wire import milliseconds
+from services.domain.words import usd_tick
 
 _END_LABEL_ROOM = 78.0  # display levels of the bar's 255, so that labels stay apart on a phone's 130 px bar
 _LABEL_ROOM = 52.0

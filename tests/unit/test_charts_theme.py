@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 
 from services.charts.inputs import HeatMatrix
 from services.charts.palette import DARK, LIGHT, Palette, from_oklab, intensity_scale, oklab, ramp, signed_scale
-from services.charts.theme import (
-    bps_words,
-    code_counts,
-    colour_range,
-    price_words,
-    round_usd_between,
-    usd_of,
-    usd_tick,
-    usd_words,
-)
+from services.charts.theme import code_counts, colour_range, round_usd_between, usd_of
+from services.domain.words import bps_words, price_words, usd_tick, usd_words
 
 HEX = st.integers(0, 0xFFFFFF).map(lambda n: f"#{n:06x}")
 
