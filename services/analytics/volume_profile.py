@@ -119,14 +119,16 @@ def _spread(first: Float64, last: Float64, usd: Float64, n_bins: int) -> Float64
     left = np.minimum(start.astype(np.int64), n_bins - 1)
     right = np.minimum(end.astype(np.int64), n_bins - 1)
     is_one = left == right
-    profile = np.bincount(left, per_bin * np.where(is_one, end - start, left + 1 - start), minlength=n_bins)
-    profile += np.bincount(right, np.where(is_one, 0.0, per_bin * (end - right)), minlength=n_bins)
+    in_left = np.bincount(left, per_bin * np.where(is_one, end - start, left + 1 - start), minlength=n_bins)
+    in_right = np.bincount(right, np.where(is_one, 0.0, per_bin * (end - right)), minlength=n_bins)
     many = ~is_one
-    steps = np.bincount(left[many] + 1, per_bin[many], minlength=n_bins + 1)
-    steps -= np.bincount(right[many], per_bin[many], minlength=n_bins + 1)
+    begin = np.bincount(left[many] + 1, per_bin[many], minlength=n_bins + 1)
+    stop = np.bincount(right[many], per_bin[many], minlength=n_bins + 1)
     covered = np.cumsum(np.bincount(left[many] + 1, minlength=n_bins + 1) - np.bincount(right[many], minlength=n_bins + 1))
-    between = np.where(covered > 0, np.cumsum(steps), 0.0)[:n_bins]  # where no bar lies, the differences leave rounding behind
-    summed: Float64 = profile + np.maximum(between, 0.0)
+    between = np.where(covered > 0, np.cumsum(begin - stop), 0.0)[
+        :n_bins
+    ]  # where no bar lies, the differences leave rounding behind
+    summed: Float64 = in_left + in_right + np.maximum(between, 0.0)
     return summed
 
 
