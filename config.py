@@ -159,6 +159,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("HEATMAP_LARGE_TRADE_USD", "large_trade_usd", "number (USD)", "100000", "1000 to 1000000000",
             "Trades of at least this notional are kept one by one; all others only as one-second bars.",
             _number(1_000, 1_000_000_000)),
+    Setting("HEATMAP_WHALE_MIN_USD", "whale_min_usd", "number (USD)", "250000", "1000 to 1000000000",
+            "The least notional of a whale order in a book as deep as BTC's; in a thinner book in proportion less.",
+            _number(1_000, 1_000_000_000)),
     Setting("HEATMAP_REFRESH_SECONDS", "refresh_s", "number (s)", "3", "1 to 300",
             "How often the live charts refresh; each user can change it in the sidebar.", _number(1, 300)),
     Setting("HEATMAP_STORE", "store", "choice", "postgres", "postgres, memory",
@@ -209,6 +212,7 @@ class Settings:
     book_retention_days: int
     book_levels: int
     large_trade_usd: float
+    whale_min_usd: float
     refresh_s: float
     store: Literal["postgres", "memory"]
     database_url: str | None

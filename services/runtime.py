@@ -141,6 +141,7 @@ class Runtime:
             spool_limit_bytes=settings.spool_mb * 1_000_000,
             cleanup_interval_s=settings.cleanup_interval_ms / 1_000,
             large_trade_usd=settings.large_trade_usd,
+            whale_min_usd=settings.whale_min_usd,
         )
 
     def _endpoints(self) -> dict[str, ExchangeEndpoints]:

@@ -15,6 +15,7 @@ from services.domain.health import BookHealth
 from services.domain.instruments import Instrument
 from services.domain.order_book import OrderBook
 from services.exchanges.adapter import Subscription
+from services.ingest.detectors import WatchSeat
 from services.ingest.gaps import GapLedger
 from services.ingest.outlet import Outlet
 from services.ingest.session import Session
@@ -48,6 +49,7 @@ class Book:
         settings: CollectorSettings,
         outlet: Outlet,
         gaps: GapLedger,
+        seat: WatchSeat,
         ask_snapshot: AskSnapshot,
     ) -> None:
         self.instrument = instrument
@@ -60,6 +62,7 @@ class Book:
         self._view_interval_us = int(settings.view_interval_s * 1e6)
         self._outlet = outlet
         self._gaps = gaps
+        self._seat = seat
         self._ask_snapshot = ask_snapshot
         self._waiting: deque[BookUpdate] = deque(maxlen=_WAITING_LIMIT)
         self._next_second_us = self._next_partial_us = 0
@@ -114,6 +117,7 @@ class Book:
             if not was_synced:
                 self._on_synced(update)
             self._is_dirty = True
+            self._seat.on_book_update(self.sync.book, update)
             if update.received_time_us >= self._next_view_us:
                 self._show(update.received_time_us)
 
@@ -164,6 +168,7 @@ class Book:
     def _advance(self, to_us: int) -> None:
         book = self.sync.book if self.sync.is_synced else None
         self._sample(book, to_us)
+        self._seat.on_book_time(book, to_us)
         self._next_second_us = max(self._next_second_us, to_us - to_us % _SECOND_US + _SECOND_US)
         if book is not None and to_us >= self._next_partial_us:
             self._next_partial_us = to_us + _PARTIAL_EVERY_US
@@ -192,6 +197,7 @@ class Book:
         self._ask_if_due()
 
     def _hide(self) -> None:
+        self._seat.on_book_lost(self._last_event_us)
         self._since_us = None
         self._is_dirty = False
         self._outlet.live.set_book(None, exchange=self.instrument.exchange, instrument=self.instrument.instrument)

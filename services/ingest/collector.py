@@ -21,6 +21,7 @@ from services.ingest.budget import WeightBudget
 from services.ingest.catalog import first_catalog, wanted_instruments
 from services.ingest.connection_stats import LAG_SAMPLE_S
 from services.ingest.counters import ErrorCounts
+from services.ingest.detectors import MakeWatch, no_detectors
 from services.ingest.feeds import ExchangeFeeds
 from services.ingest.inbox import Inbox
 from services.ingest.maintenance import Maintenance, last_alive_us
@@ -59,6 +60,7 @@ class Collector:
         bundled: Sequence[Instrument] = (),
         recorder: Recorder | None = None,
         adapters: Mapping[str, AdapterFactory] = ADAPTERS,
+        make_watch: MakeWatch = no_detectors,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -88,6 +90,7 @@ class Collector:
             ask_snapshot=self._ask_snapshot,
             on_unknown_symbol=self._on_unknown_symbol,
             monotonic=time.monotonic,
+            make_watch=make_watch,
         )
         self._catalog = first_catalog(store, bundled)
         self._feeds: dict[str, ExchangeFeeds] = {}

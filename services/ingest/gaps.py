@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -13,10 +13,14 @@ _Key = tuple[str, str | None, EventKind]
 
 
 class GapLedger:
-    """At most one open gap for each (exchange, instrument or None, kind); the first reason stays. One thread."""
+    """At most one open gap for each (exchange, instrument or None, kind); the first reason stays. One thread.
 
-    def __init__(self, outlet: Outlet) -> None:
+    `tell` is told of each gap that opens, closes, or is over when it is known.
+    """
+
+    def __init__(self, outlet: Outlet, *, tell: Callable[[FeedGap], None] = lambda _gap: None) -> None:
         self._outlet = outlet
+        self._tell = tell
         self._open: dict[_Key, FeedGap] = {}
 
     def __len__(self) -> int:
@@ -50,3 +54,4 @@ class GapLedger:
     def _emit(self, gap: FeedGap) -> None:
         self._outlet.live.apply(gap)
         self._outlet.store(gap)
+        self._tell(gap)

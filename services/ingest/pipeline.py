@@ -25,6 +25,7 @@ from services.domain.events import (
 from services.domain.instruments import Instrument
 from services.ingest.books import AskSnapshot, Book
 from services.ingest.counters import ErrorCounts, RecentDelays, RecentKeys
+from services.ingest.detectors import Detectors, MakeWatch
 from services.ingest.gaps import GapLedger
 from services.ingest.metrics import MetricsThinner
 from services.ingest.outlet import Outlet
@@ -74,6 +75,7 @@ class Pipeline:
         ask_snapshot: AskSnapshot,
         on_unknown_symbol: Callable[[str], None],
         monotonic: Callable[[], float],
+        make_watch: MakeWatch,
     ) -> None:
         self._settings = settings
         self._outlet = outlet
@@ -85,7 +87,8 @@ class Pipeline:
         self._exchanges: dict[str, _ExchangeState] = {}
         self._keys = RecentKeys(_LIQUIDATION_KEYS)
         self._metrics = MetricsThinner(int(settings.metrics_row_interval_s * 1e6))
-        self.gaps = GapLedger(outlet)
+        self.detectors = Detectors(outlet, errors, make_watch)
+        self.gaps = GapLedger(outlet, tell=self.detectors.on_gap)
         self.trades = TradeDesk(outlet, large_trade_usd=settings.large_trade_usd)
         self.books: dict[tuple[str, str], Book] = {}
         self.state_lags = RecentDelays()  # received → in the live state, ms
@@ -182,16 +185,18 @@ class Pipeline:
             known = book.instrument
             if (known.tick, known.contract_size_base, known.symbol) != (fresh.tick, fresh.contract_size_base, fresh.symbol):
                 book.finish()
+                self.detectors.restart(fresh.exchange, fresh.instrument)
                 session = book.session
                 del self.books[fresh.exchange, fresh.instrument]
                 if session is not None:
-                    self._new_book(fresh, session).lost_frames()
+                    self._new_book(fresh, session, self._clock.now_us()).lost_frames()
 
     def tick(self, now_us: int) -> None:
         """What time alone brings about; called a few times a second."""
         for book in self.books.values():
             book.tick(now_us)
         self.trades.tick(now_us)
+        self.detectors.tick(now_us)
         for row in self._metrics.due(now_us):
             self._outlet.store(row)
 
@@ -200,6 +205,7 @@ class Pipeline:
         for book in self.books.values():
             book.finish()
         self.trades.finish()
+        self.detectors.finish()
         for row in self._metrics.due(now_us + (1 << 60)):
             self._outlet.store(row)
 
@@ -209,6 +215,7 @@ class Pipeline:
         if book is not None:
             book.finish()
         self.trades.forget(exchange, instrument)
+        self.detectors.forget(exchange, instrument)
         for kind in EventKind:
             self.gaps.close(exchange, instrument, kind, self._clock.now_us())
         self._outlet.live.forget(exchange, instrument)
@@ -226,11 +233,12 @@ class Pipeline:
                 self._on_book(event, session)
         elif isinstance(event, Trade):
             if self._is_plausible(event):
-                self.trades.on_trade(event)
+                if self.trades.on_trade(event):
+                    self.detectors.on_trade(event, session)
                 self.state_lags.add((self._clock.now_us() - event.received_time_us) / 1_000)
         elif isinstance(event, Liquidation):
             if self._is_plausible(event):
-                self._on_liquidation(event)
+                self._on_liquidation(event, session)
         elif isinstance(event, MarketMetrics):
             if self._is_plausible(event):
                 self._on_metrics(event)
@@ -239,13 +247,14 @@ class Pipeline:
             if event.reconnect and session is not None:
                 session.wants_reconnect = True
 
-    def _on_liquidation(self, event: Liquidation) -> None:
+    def _on_liquidation(self, event: Liquidation, session: Session | None) -> None:
         if not self._keys.is_new(event.dedupe_key):
             self.n_duplicates += 1
             return
         self.n_liquidations += 1
         self._outlet.live.apply(event)
         self._outlet.store(event)
+        self.detectors.on_liquidation(event, session)
         self.state_lags.add((self._clock.now_us() - event.received_time_us) / 1_000)
 
     def _on_metrics(self, event: MarketMetrics) -> None:
@@ -260,7 +269,7 @@ class Pipeline:
             instrument = next((each for each in session.instruments(EventKind.BOOK) if each.instrument == update.instrument), None)
             if instrument is None:
                 return  # unsubscribed meanwhile
-            book = self._new_book(instrument, session)
+            book = self._new_book(instrument, session, update.event_time_us)
         try:
             book.on_update(update, session)
         except DecodeError as error:
@@ -276,7 +285,7 @@ class Pipeline:
         except DecodeError as error:
             self._errors.add(update.exchange, error.reason, str(error), time_us=update.received_time_us)
 
-    def _new_book(self, instrument: Instrument, session: Session) -> Book:
+    def _new_book(self, instrument: Instrument, session: Session, time_us: int) -> Book:
         spec = session.adapter.channels[EventKind.BOOK][0]
         book = Book(
             instrument,
@@ -284,6 +293,7 @@ class Pipeline:
             settings=self._settings,
             outlet=self._outlet,
             gaps=self.gaps,
+            seat=self.detectors.seat(instrument, time_us),
             ask_snapshot=self._ask_snapshot,
         )
         book.session = session
@@ -314,18 +324,23 @@ class Pipeline:
             session.stats.lags.add((time_us - first.event_time_us) / 1_000)
         subscribed_us = session.subscribed_time_us
         has_settled = subscribed_us is not None and time_us - subscribed_us >= _SETTLING_US
-        if len(self.gaps) and has_settled and not session.is_successor:
-            self._close_gaps(session, kind, time_us)
+        if has_settled and not session.is_successor:
+            if len(self.gaps):
+                self._close_gaps(session, kind, time_us)
+            if session.flowing.get(kind) is not session.wanted:
+                self._note_flowing(session, kind, time_us)
 
     def _close_gaps(self, session: Session, data_kind: EventKind, time_us: int) -> None:
-        for kind in session.kinds:
-            # A channel that is rightly silent in a calm market flows again when its connection does.
-            is_calm = all(spec.stale_after_s is None for spec in session.adapter.channels[kind])
-            if kind is data_kind or is_calm:
-                self.gaps.close(session.exchange, None, kind, time_us)
-                if not session.is_only():
-                    for instrument in session.instruments(kind):
-                        self.gaps.close(session.exchange, instrument.instrument, kind, time_us)
+        for kind in _proven_kinds(session, data_kind):
+            self.gaps.close(session.exchange, None, kind, time_us)
+            if not session.is_only():
+                for instrument in session.instruments(kind):
+                    self.gaps.close(session.exchange, instrument.instrument, kind, time_us)
+
+    def _note_flowing(self, session: Session, data_kind: EventKind, time_us: int) -> None:
+        for kind in _proven_kinds(session, data_kind):
+            session.flowing[kind] = session.wanted
+            self.detectors.on_flowing(session.exchange, kind, session.instruments(kind), time_us)
 
     def _count_kind(self, exchange: str, events: Sequence[MarketEvent], time_us: int) -> EventKind | None:
         kind = _KINDS.get(type(events[0]))
@@ -358,3 +373,9 @@ class Pipeline:
             self._errors.add(exchange, error.reason, frame.data, time_us=frame.received_time_us)
         else:
             self._errors.add(exchange, f"error_frame {error.code[:40]}", str(error), time_us=frame.received_time_us)
+
+
+def _proven_kinds(session: Session, data_kind: EventKind) -> list[EventKind]:
+    """The kinds that a data frame proves to flow: its own, and those that are rightly silent in a calm market."""
+    calm = [kind for kind in session.kinds if all(spec.stale_after_s is None for spec in session.adapter.channels[kind])]
+    return list(dict.fromkeys([data_kind, *calm]))

@@ -28,7 +28,7 @@ class Session:
     `is_only`: the only connection of its group, so that what it misses is missing for the whole exchange. `is_successor`: opened to
     take over from another, and not yet done so; `is_retired`: taken over from. `resubscribe` asks the connection to unsubscribe and
     subscribe again, which is how a book in the stream is restarted. `subscribed_time_us`: when the last of its first subscriptions
-    was sent, None before; for a recording that was before it began.
+    was sent, None before; for a recording that was before it began. `flowing`: what was asked for when a kind was seen to flow.
     """
 
     exchange: str
@@ -52,6 +52,7 @@ class Session:
     kind_data_time_us: dict[EventKind, int] = field(default_factory=dict)
     kind_opened_monotonic: dict[EventKind, float] = field(default_factory=dict)
     kind_data_monotonic: dict[EventKind, float] = field(default_factory=dict)
+    flowing: dict[EventKind, tuple[Subscription, ...]] = field(default_factory=dict)
 
     @property
     def kinds(self) -> tuple[EventKind, ...]:

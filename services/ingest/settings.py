@@ -47,6 +47,7 @@ class CollectorSettings:
     spool_limit_bytes: int = 2_048 * MIB
     cleanup_interval_s: float = 3_600.0
     large_trade_usd: float = 100_000.0
+    whale_min_usd: float = 250_000.0
     timings: LinkTimings = LinkTimings()
     queue_frames: int = 20_000  # a connection's share of the inbox
     queue_bytes: int = 64 * MIB

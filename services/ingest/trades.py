@@ -38,14 +38,15 @@ class TradeDesk:
         self._next_show_us = 0
         self.n_duplicates = 0
 
-    def on_trade(self, trade: Trade) -> None:
+    def on_trade(self, trade: Trade) -> bool:
+        """Take in a trade; False for one that was taken in already."""
         key = (trade.exchange, trade.instrument)
         market = self._markets.get(key)
         if market is None:
             market = self._markets[key] = _Market(*key)
         if not market.ids.is_new(trade.trade_id, trade.received_time_us):
             self.n_duplicates += 1
-            return
+            return False
         market.last_event_us = max(market.last_event_us, trade.event_time_us)
         market.last_received_us = trade.received_time_us
         self._outlet.live.apply(trade)
@@ -55,6 +56,7 @@ class TradeDesk:
             self._outlet.live.add_bar(bar)
             self._outlet.store(bar)
         market.is_dirty = True
+        return True
 
     def tick(self, now_us: int) -> None:
         """Show the filling bars, and close those whose second is over though no later trade came."""

@@ -259,9 +259,10 @@ class Writer:
 
     def _count_lost(self, event: StoredEvent) -> None:
         self._n_lost += 1
-        if isinstance(event, FeedGap):
+        kind = _KINDS.get(type(event))
+        if kind is None:  # a gap, or what was found in a feed: the feed itself is whole
             return
-        key = (event.exchange, _KINDS[type(event)])
+        key = (event.exchange, kind)
         known = self._loss_gaps.get(key)
         if known is None:
             known = FeedGap(
