@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import streamlit as st
 from _figures import Drawn, draw_liquidations, draw_liquidity, draw_overview
@@ -31,9 +32,7 @@ class Desk:
 
     runtime: Runtime
     context: ViewContext
-    liquidations: FreshResults[Drawn[LiquidationsView]]
-    liquidity: FreshResults[Drawn[LiquidityView]]
-    overview: FreshResults[Drawn[OverviewView]]
+    results: defaultdict[str, FreshResults[Any]]  # by the name of what is built
 
 
 @st.cache_resource(max_entries=2)
@@ -47,7 +46,7 @@ def _desk(_runtime: Runtime, identity: int) -> Desk:
         kde_bandwidth=settings.kde_bandwidth,
         price_range_pct=settings.price_range_pct,
     )
-    return Desk(_runtime, context, FreshResults(), FreshResults(), FreshResults())
+    return Desk(_runtime, context, defaultdict(FreshResults))
 
 
 def desk() -> Desk:
@@ -77,32 +76,47 @@ def theme() -> ThemeName:
 
 def liquidations_now(selection: Selection) -> Fresh[Drawn[LiquidationsView]]:
     """The Liquidations page at this moment."""
-    return _now(desk().liquidations, selection, build_liquidations, draw_liquidations)
+    return now("liquidations", selection, build_liquidations, draw_liquidations)
 
 
 def liquidity_now(selection: Selection) -> Fresh[Drawn[LiquidityView]]:
     """The Liquidity page at this moment."""
-    return _now(desk().liquidity, selection, build_liquidity, draw_liquidity)
+    return now("liquidity", selection, build_liquidity, draw_liquidity)
 
 
 def overview_now(selection: Selection) -> Fresh[Drawn[OverviewView]]:
     """The Overview page at this moment."""
-    return _now(desk().overview, selection, build_overview, draw_overview)
+    return now("overview", selection, build_overview, draw_overview)
 
 
-def _now(
-    results: FreshResults[Drawn[Built]],
+def now(
+    name: str,
     selection: Selection,
     build: Callable[[ViewContext, Selection, int, str], Built],
     draw: Callable[[Built, ThemeName], Drawn[Built]],
 ) -> Fresh[Drawn[Built]]:
-    context = desk().context
+    """What is built under `name` at this moment, remade when the live state or the clock's column has changed."""
+    here = desk()
+    context = here.context
     now_us = context.clock.now_us()
     colours = theme()
-    return results.get(
+    return here.results[name].get(
         f"{selection.name}/{colours}",
         version=context.version(selection),
         bucket=now_us // selection.column_us,
         now_us=now_us,
         make=lambda: draw(build(context, selection, now_us, selection.name), colours),
+    )
+
+
+def every(name: str, selection: Selection, seconds: float, build: Callable[[ViewContext, Selection, int], Built]) -> Fresh[Built]:
+    """What is built under `name`, remade every so many seconds of the data's clock: for what long histories say."""
+    here = desk()
+    now_us = here.context.clock.now_us()
+    return here.results[name].get(
+        selection.name,
+        version=None,
+        bucket=now_us // int(seconds * 1e6),
+        now_us=now_us,
+        make=lambda: build(here.context, selection, now_us),
     )
