@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 import numpy as np
 
+from db.finding_rules import LONGEST_LOOK_BACK_US, cluster_step_us
 from db.rules import BOOK_CHUNK_TABLE, TABLE_BY_TYPE, TABLES, US_PER_DAY, Key, by_table, key_of, merge, time_us_of
 from services.domain.columns import (
     BarColumns,
@@ -22,6 +23,15 @@ from services.domain.columns import (
 )
 from services.domain.errors import StoreUnavailable
 from services.domain.events import FeedGap, Liquidation, MarketMetrics, Trade, event_hash
+from services.domain.finding_columns import (
+    ClusterColumns,
+    MinuteColumns,
+    RiskColumns,
+    cluster_columns,
+    minute_columns,
+    risk_columns,
+)
+from services.domain.findings import ALL_EXCHANGES, Iceberg, LiquidationCluster, MarketMinute, RiskMinute, WhaleOrder, WhaleTrade
 from services.domain.health import StoreStatus, TableStatus
 from services.domain.instruments import Instrument
 from services.domain.stored import TILE_COLUMNS, BookChunk, BookTile, StoredEvent, TradeBar
@@ -30,7 +40,11 @@ from services.ports import AppendResult
 
 _ROW_BYTES: Final = 400  # a struct of a dozen fields with its Decimals; payloads are counted on top
 _US_PER_MINUTE: Final = 60 * US_PER_SECOND
-Row = TypeVar("Row", Liquidation, Trade, TradeBar, MarketMetrics, BookChunk, BookTile)
+Row = TypeVar(
+    "Row", Liquidation, Trade, TradeBar, MarketMetrics, BookChunk, BookTile, WhaleOrder, Iceberg, WhaleTrade, MarketMinute,
+    LiquidationCluster, RiskMinute,
+)  # fmt: skip
+Standing = TypeVar("Standing", WhaleOrder, Iceberg)
 
 
 class MemoryStore:
@@ -114,6 +128,30 @@ class MemoryStore:
     def book_chunks(self, window: TimeWindow, exchange: str, instrument: str) -> list[BookChunk]:
         return sorted(self._rows(BookChunk, _widened(window, _US_PER_MINUTE), instrument, (exchange,)), key=time_us_of)
 
+    def market_minutes(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> MinuteColumns:
+        return minute_columns(list(self._rows(MarketMinute, window, instrument, exchanges)))
+
+    def whale_orders(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[WhaleOrder]:
+        return self._standing(WhaleOrder, window, instrument, exchanges)
+
+    def icebergs(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[Iceberg]:
+        return self._standing(Iceberg, window, instrument, exchanges)
+
+    def whale_trades(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[WhaleTrade]:
+        rows = self._rows(WhaleTrade, window, instrument, exchanges)
+        return sorted(rows, key=lambda row: (row.event_time_us, row.exchange, row.trade_key))
+
+    def clusters(self, window: TimeWindow, instrument: str, *, window_s: int, every_s: int = 60) -> ClusterColumns:
+        step_us = cluster_step_us(every_s)
+        after_start = TimeWindow(window.start_us + 1, window.end_us + 1)
+        rows = self._rows(LiquidationCluster, after_start, instrument, (ALL_EXCHANGES,))
+        return cluster_columns(
+            [row for row in rows if row.window_s == window_s and (window.end_us - row.event_time_us) % step_us == 0]
+        )
+
+    def risk_minutes(self, window: TimeWindow, instrument: str) -> RiskColumns:
+        return risk_columns(list(self._rows(RiskMinute, window, instrument, (ALL_EXCHANGES,))))
+
     def maintain(self, now_us: int) -> None:
         """Drop the days past retention, whole days as in PostgreSQL."""
         today = now_us // US_PER_DAY
@@ -141,6 +179,11 @@ class MemoryStore:
     def _require_open(self) -> None:
         if self._is_closed:
             raise StoreUnavailable("the store was closed")
+
+    def _standing(self, kind: type[Standing], window: TimeWindow, instrument: str, exchanges: Sequence[str]) -> list[Standing]:
+        begun = TimeWindow(window.start_us - LONGEST_LOOK_BACK_US, window.end_us)
+        rows = [row for row in self._rows(kind, begun, instrument, exchanges) if row.seen_time_us >= window.start_us]
+        return sorted(rows, key=lambda row: (row.start_time_us, row.exchange, row.price_ticks, row.is_bid))
 
     def _rows(self, kind: type[Row], window: TimeWindow, instrument: str, exchanges: Sequence[str]) -> Iterator[Row]:
         with self._lock:

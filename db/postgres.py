@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from db.finding_reads import FindingReader
 from db.partitions import Partitions
 from db.pool import Pool
 from db.reads import Reader
@@ -14,6 +15,8 @@ from db.writes import BatchWriter
 from services.domain.columns import BarColumns, LiquidationColumns, MetricColumns, TradeColumns
 from services.domain.errors import StoreError
 from services.domain.events import FeedGap
+from services.domain.finding_columns import ClusterColumns, MinuteColumns, RiskColumns
+from services.domain.findings import Iceberg, WhaleOrder, WhaleTrade
 from services.domain.health import StoreStatus, TableStatus
 from services.domain.instruments import Instrument
 from services.domain.stored import BookChunk, BookTile, StoredEvent
@@ -38,6 +41,7 @@ class PostgresStore:
         self._partitions = Partitions(pool, retention_days=retention_days, book_retention_days=book_retention_days)
         self._writer = BatchWriter(pool, self._partitions)
         self._reader = Reader(pool)
+        self._findings = FindingReader(pool)
         self._on_close = on_close
 
     def append(self, events: Sequence[StoredEvent]) -> AppendResult:
@@ -69,6 +73,24 @@ class PostgresStore:
 
     def book_chunks(self, window: TimeWindow, exchange: str, instrument: str) -> list[BookChunk]:
         return self._reader.book_chunks(window, exchange, instrument)
+
+    def market_minutes(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> MinuteColumns:
+        return self._findings.market_minutes(window, instrument, exchanges)
+
+    def whale_orders(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[WhaleOrder]:
+        return self._findings.whale_orders(window, instrument, exchanges)
+
+    def icebergs(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[Iceberg]:
+        return self._findings.icebergs(window, instrument, exchanges)
+
+    def whale_trades(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[WhaleTrade]:
+        return self._findings.whale_trades(window, instrument, exchanges)
+
+    def clusters(self, window: TimeWindow, instrument: str, *, window_s: int, every_s: int = 60) -> ClusterColumns:
+        return self._findings.clusters(window, instrument, window_s=window_s, every_s=every_s)
+
+    def risk_minutes(self, window: TimeWindow, instrument: str) -> RiskColumns:
+        return self._findings.risk_minutes(window, instrument)
 
     def maintain(self, now_us: int) -> None:
         self._partitions.maintain(now_us)

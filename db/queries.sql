@@ -1,4 +1,4 @@
--- Every statement of the store, by name. Parameters are named; table names are constants here. Times are timestamptz in UTC.
+-- Every statement of the store but those for findings (finding_queries.sql), by name. Parameters are named; table names are constants here. Times are timestamptz in UTC.
 
 -- name: session
 -- Settings of every connection: the schema of this source, UTC, and a bound on every statement.
@@ -317,4 +317,22 @@ UNION ALL SELECT 'orderbook_tiles', min(oldest), max(newest) FROM instruments i 
              WHERE e.instrument_id = i.instrument_id AND e.step_s = steps.step_s ORDER BY start_time LIMIT 1) a,
     LATERAL (SELECT start_time AS newest FROM orderbook_tiles e
              WHERE e.instrument_id = i.instrument_id AND e.step_s = steps.step_s ORDER BY start_time DESC LIMIT 1) b
+UNION ALL SELECT 'whale_orders', min(oldest), max(newest) FROM instruments i,
+    LATERAL (SELECT start_time AS oldest FROM whale_orders e WHERE e.instrument_id = i.instrument_id ORDER BY start_time LIMIT 1) a,
+    LATERAL (SELECT start_time AS newest FROM whale_orders e WHERE e.instrument_id = i.instrument_id ORDER BY start_time DESC LIMIT 1) b
+UNION ALL SELECT 'icebergs', min(oldest), max(newest) FROM instruments i,
+    LATERAL (SELECT start_time AS oldest FROM icebergs e WHERE e.instrument_id = i.instrument_id ORDER BY start_time LIMIT 1) a,
+    LATERAL (SELECT start_time AS newest FROM icebergs e WHERE e.instrument_id = i.instrument_id ORDER BY start_time DESC LIMIT 1) b
+UNION ALL SELECT 'whale_trades', min(oldest), max(newest) FROM instruments i,
+    LATERAL (SELECT event_time AS oldest FROM whale_trades e WHERE e.instrument_id = i.instrument_id ORDER BY event_time LIMIT 1) a,
+    LATERAL (SELECT event_time AS newest FROM whale_trades e WHERE e.instrument_id = i.instrument_id ORDER BY event_time DESC LIMIT 1) b
+UNION ALL SELECT 'market_minutes', min(oldest), max(newest) FROM instruments i,
+    LATERAL (SELECT start_time AS oldest FROM market_minutes e WHERE e.instrument_id = i.instrument_id ORDER BY start_time LIMIT 1) a,
+    LATERAL (SELECT start_time AS newest FROM market_minutes e WHERE e.instrument_id = i.instrument_id ORDER BY start_time DESC LIMIT 1) b
+UNION ALL SELECT 'heatmap_clusters', min(oldest), max(newest) FROM instruments i,
+    LATERAL (SELECT event_time AS oldest FROM heatmap_clusters e WHERE e.instrument_id = i.instrument_id ORDER BY event_time LIMIT 1) a,
+    LATERAL (SELECT event_time AS newest FROM heatmap_clusters e WHERE e.instrument_id = i.instrument_id ORDER BY event_time DESC LIMIT 1) b
+UNION ALL SELECT 'risk_minutes', min(oldest), max(newest) FROM instruments i,
+    LATERAL (SELECT start_time AS oldest FROM risk_minutes e WHERE e.instrument_id = i.instrument_id ORDER BY start_time LIMIT 1) a,
+    LATERAL (SELECT start_time AS newest FROM risk_minutes e WHERE e.instrument_id = i.instrument_id ORDER BY start_time DESC LIMIT 1) b
 UNION ALL SELECT 'feed_gaps', min(start_time), max(start_time) FROM feed_gaps;

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from db.copy_binary import PG_EPOCH_US, read_float, read_int, read_time_us, unpack_columns, unpack_rows
+from db.copy_binary import PG_EPOCH_US, read_float, read_int, read_time_us, unpack_rows
 from db.pool import Pool
 from db.sql import QUERIES
+from db.streams import Streams, span_of
 from services.domain.columns import (
     BarColumns,
     LiquidationColumns,
     MetricColumns,
-    Text1D,
     TradeColumns,
     bar_columns,
     liquidation_columns,
     metric_columns,
     trade_columns,
 )
-from services.domain.events import EventKind, FeedGap, Float64, Int64
+from services.domain.events import EventKind, FeedGap
 from services.domain.instruments import Instrument
 from services.domain.stored import N_SIZE_CLASSES, TILE_COLUMNS, BookChunk, BookTile
 from services.domain.windows import US_PER_SECOND, TimeWindow, from_us, to_us
@@ -44,43 +42,15 @@ _METRIC: Final = [("time", "i8"), ("instrument_id", "i4"), *[(name, "f8") for na
 _US_PER_MINUTE: Final = 60 * US_PER_SECOND
 
 
-class _Found:
-    """Rows of a window as a structured array, and the way to sort and cut columns out of it."""
-
-    def __init__(self, rows: npt.NDArray[np.void], exchange_by_id: Mapping[int, str]) -> None:
-        self._rows = rows
-        self._exchange_by_id = exchange_by_id
-        times: Int64 = rows["time"].astype(np.int64)
-        is_sorted = len(times) < 2 or bool(np.all(times[1:] >= times[:-1]))
-        self._order = None if is_sorted else np.argsort(times, kind="stable")
-        self.time_us = self._sorted(times) + PG_EPOCH_US
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def column(self, name: str, dtype: type[Any] = np.float64) -> npt.NDArray[Any]:
-        return self._sorted(self._rows[name].astype(dtype))
-
-    def columns(self, names: Sequence[str]) -> Float64:
-        return np.column_stack([self.column(name) for name in names])
-
-    def exchange(self) -> Text1D:
-        ids = sorted(self._exchange_by_id)
-        names = np.array([self._exchange_by_id[each] for each in ids], object)
-        return names[np.searchsorted(ids, self.column("instrument_id", np.int64))]
-
-    def _sorted(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return values if self._order is None else values[self._order]
-
-
 class Reader:
     """The readers of ports.EventStore. Rows of equal time come in any order."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._streams = Streams(pool)
 
     def liquidations(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> LiquidationColumns:
-        found = self._found("liquidations_in_window", _LIQUIDATION, window, instrument, exchanges)
+        found = self._streams.found("liquidations_in_window", _LIQUIDATION, window, instrument, exchanges)
         if found is None:
             return liquidation_columns([], [])
         return LiquidationColumns(
@@ -95,7 +65,7 @@ class Reader:
         )
 
     def large_trades(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> TradeColumns:
-        found = self._found("large_trades_in_window", _TRADE, window, instrument, exchanges)
+        found = self._streams.found("large_trades_in_window", _TRADE, window, instrument, exchanges)
         if found is None:
             return trade_columns([], [])
         return TradeColumns(
@@ -110,7 +80,7 @@ class Reader:
 
     def trade_bars(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = (), *, step_s: int = 1) -> BarColumns:
         query = "trade_bars_in_window" if step_s == 1 else "trade_bars_merged"
-        found = self._found(query, _BAR, window, instrument, exchanges, step_s=step_s)
+        found = self._streams.found(query, _BAR, window, instrument, exchanges, step_s=step_s)
         if found is None:
             return bar_columns([])
         return BarColumns(
@@ -126,7 +96,7 @@ class Reader:
         )
 
     def metrics(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> MetricColumns:
-        found = self._found("metrics_in_window", _METRIC, window, instrument, exchanges)
+        found = self._streams.found("metrics_in_window", _METRIC, window, instrument, exchanges)
         if found is None:
             return metric_columns([])
         return MetricColumns(
@@ -134,7 +104,7 @@ class Reader:
         )
 
     def gaps(self, window: TimeWindow, exchanges: Sequence[str] = ()) -> list[FeedGap]:
-        parameters = {**_span(window), "exchanges": list(exchanges), "every_exchange": not exchanges}
+        parameters = {**span_of(window), "exchanges": list(exchanges), "every_exchange": not exchanges}
         with self._pool.borrow("read gaps") as borrowed, borrowed.cursor() as cursor:
             cursor.execute(QUERIES["gaps_in_window"], parameters)
             rows = cursor.fetchall()
@@ -153,7 +123,7 @@ class Reader:
 
     def book_tiles(self, window: TimeWindow, exchange: str, instrument: str, *, step_s: int) -> list[BookTile]:
         after = from_us(window.start_us - step_s * TILE_COLUMNS * US_PER_SECOND)
-        data, _ = self._read("book_tiles_in_window", window, instrument, (exchange,), after=after, step_s=step_s)
+        data, _ = self._streams.read("book_tiles_in_window", window, instrument, (exchange,), after=after, step_s=step_s)
         return [
             BookTile(
                 exchange=exchange,
@@ -173,7 +143,7 @@ class Reader:
 
     def book_chunks(self, window: TimeWindow, exchange: str, instrument: str) -> list[BookChunk]:
         after = from_us(window.start_us - _US_PER_MINUTE)
-        data, _ = self._read("book_chunks_in_window", window, instrument, (exchange,), after=after)
+        data, _ = self._streams.read("book_chunks_in_window", window, instrument, (exchange,), after=after)
         return [
             BookChunk(
                 exchange=exchange,
@@ -208,33 +178,3 @@ class Reader:
             for (exchange, instrument, symbol, base, quote, tick, contract_size_base, size_step_contracts, is_trading, listed_time,
                  as_of) in rows
         ]  # fmt: skip
-
-    def _found(
-        self,
-        query: str,
-        formats: Sequence[tuple[str, str]],
-        window: TimeWindow,
-        instrument: str,
-        exchanges: Sequence[str],
-        **more: object,
-    ) -> _Found | None:
-        data, exchange_by_id = self._read(query, window, instrument, exchanges, **more)
-        rows = unpack_columns(data, formats)
-        return _Found(rows, exchange_by_id) if len(rows) else None
-
-    def _read(
-        self, query: str, window: TimeWindow, instrument: str, exchanges: Sequence[str], **more: object
-    ) -> tuple[memoryview, dict[int, str]]:
-        """The COPY stream of a query over one instrument, and the exchange of each instrument id in it."""
-        stream = io.BytesIO()
-        with self._pool.borrow("read history") as borrowed, borrowed.cursor() as cursor:
-            asked = {"instrument": instrument, "exchanges": list(exchanges), "every_exchange": not exchanges}
-            cursor.execute(QUERIES["ids_of_instrument"], asked)
-            exchange_by_id = dict(cursor.fetchall())
-            parameters = {"ids": list(exchange_by_id) or [0], **_span(window), **more}  # 0 is nobody's id
-            cursor.copy_expert(cursor.mogrify(QUERIES[query], parameters), stream)
-        return stream.getbuffer(), exchange_by_id
-
-
-def _span(window: TimeWindow) -> dict[str, object]:
-    return {"start": from_us(window.start_us), "end": from_us(window.end_us)}

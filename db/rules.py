@@ -1,6 +1,7 @@
 """What both stores agree on: what a row must be, which rows are the same, and what becomes of two that are.
 
-The in-memory store keeps these rules as they stand here; PostgreSQL has them again in db/queries.sql. One contract suite
+The in-memory store keeps these rules as they stand here; PostgreSQL has them again in db/queries.sql and
+db/finding_queries.sql; what is said of findings alone stands in db/finding_rules.py. One contract suite
 (tests/contract/test_store*.py) runs on both.
 """
 
@@ -13,8 +14,10 @@ from typing import Final
 
 import msgspec
 
+from db.finding_rules import FINDING_TABLE_BY_TYPE, FINDINGS, finding_key, knows_more, why_refused
 from services.domain.errors import StoreRejected
 from services.domain.events import FeedGap, Liquidation, MarketMetrics, Trade, event_hash
+from services.domain.findings import LiquidationCluster, RiskMinute, WhaleTrade
 from services.domain.numbers import EARLIEST_TIME_US, LATEST_TIME_US
 from services.domain.stored import N_SIZE_CLASSES, TILE_COLUMNS, TILE_STEPS_S, BookChunk, BookTile, StoredEvent, TradeBar
 
@@ -28,6 +31,7 @@ TABLE_BY_TYPE: Final[dict[type, str]] = {
     FeedGap: "feed_gaps",
     BookChunk: "orderbook_snapshots",
     BookTile: "orderbook_tiles",
+    **FINDING_TABLE_BY_TYPE,
 }
 TABLES: Final = tuple(TABLE_BY_TYPE.values())
 BOOK_CHUNK_TABLE: Final = "orderbook_snapshots"  # the one table with a retention of its own
@@ -35,8 +39,8 @@ METRIC_NUMBERS: Final = ("mark_price", "index_price", "funding_rate", "open_inte
 US_PER_DAY: Final = 86_400_000_000
 
 # Tuples and not unions: isinstance with `A | B` costs three times as much, and this runs for every row.
-_MOMENTS: Final = (Liquidation, Trade, MarketMetrics)
-_NEVER_CHANGED: Final = (Liquidation, Trade, TradeBar)
+_MOMENTS: Final = (Liquidation, Trade, MarketMetrics, WhaleTrade, LiquidationCluster)
+_NEVER_CHANGED: Final = (Liquidation, Trade, TradeBar, WhaleTrade, LiquidationCluster, RiskMinute)
 _ORDERS: Final = (Liquidation, Trade)
 
 
@@ -49,6 +53,8 @@ def time_us_of(event: StoredEvent) -> int:
 
 def key_of(event: StoredEvent) -> Key:
     """What makes two rows of one table the same row."""
+    if isinstance(event, FINDINGS):
+        return finding_key(event)
     if isinstance(event, _ORDERS):
         return (event.exchange, event.instrument, event.event_time_us, event_hash(event.dedupe_key))
     if isinstance(event, MarketMetrics):
@@ -63,9 +69,11 @@ def key_of(event: StoredEvent) -> Key:
 def merge(known: StoredEvent, again: StoredEvent) -> StoredEvent:
     """What is kept after `again` came for the key of `known`: `known` itself where nothing was learnt.
 
-    Metrics fill what was unknown; a gap is closed, and lasts until the latest end told; a tile with more valid columns and a
-    chunk with more snapshots replace the poorer one; everything else stays as it came first.
+    Metrics fill what was unknown; a gap is closed, and lasts until the latest end told; a tile with more valid columns, a chunk
+    with more snapshots and a finding that knows more replace the poorer one; everything else stays as it came first.
     """
+    if isinstance(known, FINDINGS) and isinstance(again, FINDINGS):
+        return again if knows_more(again, known) else known
     if isinstance(known, MarketMetrics) and isinstance(again, MarketMetrics):
         names = (*METRIC_NUMBERS, "next_funding_time_us")
         news = {name: getattr(again, name) for name in names if getattr(known, name) is None and getattr(again, name) is not None}
@@ -111,6 +119,11 @@ def _check(event: StoredEvent) -> None:
         raise _refusal(event, f"its time was {time_us_of(event)} µs, which is not between 2017 and 2100")
     if not event.exchange or event.instrument == "":
         raise _refusal(event, "its exchange or instrument was empty")
+    if isinstance(event, FINDINGS):
+        why = why_refused(event)
+        if why is not None:
+            raise _refusal(event, why)
+        return
     if isinstance(event, _ORDERS):
         _check_order(event)
     elif isinstance(event, TradeBar):

@@ -1,4 +1,4 @@
-"""The named statements of queries.sql."""
+"""The named statements of queries.sql and finding_queries.sql."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ def parse_queries(text: str) -> dict[str, str]:
     for block in text.split(_HEADER)[1:]:
         name, _, body = block.partition("\n")
         if name.strip() in queries:
-            raise ValueError(f"queries.sql names {name.strip()!r} twice")
+            raise ValueError(f"the queries name {name.strip()!r} twice")
         lines = (line for line in body.splitlines() if not line.startswith("--"))
         queries[name.strip()] = "\n".join(lines).strip().removesuffix(";")
     return queries
 
 
-QUERIES: Final = parse_queries((Path(__file__).parent / "queries.sql").read_text(encoding="utf-8"))
+_FILES: Final = ("queries.sql", "finding_queries.sql")
+QUERIES: Final = parse_queries("\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in _FILES))

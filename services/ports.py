@@ -44,7 +44,10 @@ class FindingStore(Protocol):
     def market_minutes(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> MinuteColumns: ...
 
     def whale_orders(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[WhaleOrder]:
-        """Those whose life (start to last look) touches the window, by start, if they began at most a day before it."""
+        """Those whose life (start to last look) touches the window, by start, if they began at most a day before it.
+
+        A last look at the very start of the window counts. Of one start they come by exchange, price and side.
+        """
         ...
 
     def icebergs(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[Iceberg]:
@@ -54,18 +57,24 @@ class FindingStore(Protocol):
     def whale_trades(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[WhaleTrade]: ...
 
     def clusters(self, window: TimeWindow, instrument: str, *, window_s: int, every_s: int = 60) -> ClusterColumns:
-        """Clusters found at the moments `window.end_us − k·every_s` (k = 0, 1, …) of the half-open-below span (start, end]."""
+        """Clusters over all exchanges (ALL_EXCHANGES) at the moments `window.end_us − k·every_s` (k = 0, 1, …) of (start, end].
+
+        The moments must be those that were stored, to the microsecond. Raises ValueError for every_s below 1.
+        """
         ...
 
-    def risk_minutes(self, window: TimeWindow, instrument: str) -> RiskColumns: ...
+    def risk_minutes(self, window: TimeWindow, instrument: str) -> RiskColumns:
+        """Risk minutes over all exchanges (ALL_EXCHANGES)."""
+        ...
 
 
-class EventStore(Protocol):
-    """Where 30 days of history live.
+class EventStore(FindingStore, Protocol):
+    """Where 30 days of history live: events, what is made of them, and findings.
 
     `append` is idempotent (the same event again is a duplicate, not an error) and all-or-nothing a batch. Some rows may say more
     the second time: an open FeedGap is closed by the same gap with an end, a BookTile is replaced by one with more valid columns, a
-    BookChunk by one with more snapshots, and metrics of the same moment fill each other's unknown fields.
+    BookChunk by one with more snapshots, metrics of the same moment fill each other's unknown fields, and of findings the row that
+    knows more stays (FindingStore).
     Readers return columns ordered by time, empty when there is nothing. `exchanges` empty means all of them.
     Raises StoreUnavailable (the server is away or its disk is full: try again) or StoreRejected (the row is no good). Thread-safe.
     """

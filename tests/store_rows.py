@@ -5,6 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 
 from services.domain.events import EventKind, FeedGap, Liquidation, MarketMetrics, Trade
+from services.domain.findings import (
+    ALL_EXCHANGES,
+    Iceberg,
+    LiquidationCluster,
+    MarketMinute,
+    RiskMinute,
+    WhaleOrder,
+    WhaleTrade,
+)
 from services.domain.instruments import Instrument
 from services.domain.stored import BookChunk, BookTile, TradeBar
 from services.domain.windows import TimeWindow
@@ -76,3 +85,62 @@ def instrument(**changes: object) -> Instrument:
         "listed_time_us": 1_573_557_408_000_000, "origin": "exchange", "as_of_us": T0,
     }  # fmt: skip
     return Instrument(**(fields | changes))
+
+
+def whale_order(at_us: int = T0, **changes: object) -> WhaleOrder:
+    """One that stands, seen for five seconds."""
+    fields: dict = {
+        "exchange": "binance", "instrument": BTC, "start_time_us": at_us, "seen_time_us": at_us + 5 * SECOND, "end_time_us": None,
+        "ending": "", "is_bid": True, "price_ticks": 570_001, "price": 57_000.1, "first_usd": 1.5e6, "peak_usd": 2e6,
+        "last_usd": 1.75e6, "filled_usd": 0.25e6, "bound_usd": 1.2e6, "sigmas": 3.5, "start_distance_bps": 12.5, "near_s": 4.5,
+        "n_grew": 2,
+    }  # fmt: skip
+    return WhaleOrder(**(fields | changes))
+
+
+def iceberg(at_us: int = T0, **changes: object) -> Iceberg:
+    fields: dict = {
+        "exchange": "binance", "instrument": BTC, "start_time_us": at_us, "seen_time_us": at_us + 5 * SECOND, "end_time_us": None,
+        "is_bid": False, "price_ticks": 570_011, "price": 57_001.1, "executed_usd": 3e5, "displayed_peak_usd": 5e4,
+        "estimated_total_usd": 3.5e5, "n_refills": 4, "confidence": 0.75,
+    }  # fmt: skip
+    return Iceberg(**(fields | changes))
+
+
+def whale_trade(at_us: int = T0, **changes: object) -> WhaleTrade:
+    fields: dict = {
+        "exchange": "binance", "instrument": BTC, "event_time_us": at_us, "end_time_us": at_us + 90_000, "trade_key": at_us * 7 - 1,
+        "is_buy": True, "price": 57_000.5, "notional_usd": 8e5, "n_trades": 12, "bound_usd": 2.5e5,
+    }  # fmt: skip
+    return WhaleTrade(**(fields | changes))
+
+
+def market_minute(at_us: int = T0, **changes: object) -> MarketMinute:
+    fields: dict = {
+        "exchange": "binance", "instrument": BTC, "start_time_us": at_us, "n_seconds": 60, "mid_open": 57_000.0,
+        "mid_high": 57_010.5, "mid_low": 56_990.5, "mid_close": 57_001.0, "spread_bps": 0.02, "bid_10_usd": 1e6,
+        "ask_10_usd": 1.1e6, "bid_50_usd": 9e6, "ask_50_usd": 8e6, "ofi_usd": -2.5e5, "n_trades": 700, "buy_usd": 3e6,
+        "sell_usd": 2e6,
+        "whale_buy_usd": 1e6, "whale_sell_usd": 5e5, "small_buy_usd": 1e5, "small_sell_usd": 2e5, "whale_bound_usd": 2.5e5,
+        "small_bound_usd": 120.0, "n_liq_long": 3, "n_liq_short": 1, "liq_long_usd": 4e4, "liq_short_usd": 1e3, "n_liq_seconds": 4,
+        "is_liq_watched": True, "is_trade_watched": False,
+    }  # fmt: skip
+    return MarketMinute(**(fields | changes))
+
+
+def cluster(at_us: int = T0, **changes: object) -> LiquidationCluster:
+    fields: dict = {
+        "exchange": ALL_EXCHANGES, "instrument": BTC, "event_time_us": at_us, "window_s": 3_600, "rank": 0, "peak_price": 57_000.0,
+        "low_price": 56_950.0, "high_price": 57_020.0, "mid_price": 57_100.0, "long_usd": 2e6, "short_usd": 1e4, "n_events": 31,
+        "prominence_share": 0.6, "z_robust": 2.25, "z_classic": 1.75,
+    }  # fmt: skip
+    return LiquidationCluster(**(fields | changes))
+
+
+def risk_minute(at_us: int = T0, **changes: object) -> RiskMinute:
+    fields: dict = {
+        "exchange": ALL_EXCHANGES, "instrument": BTC, "start_time_us": at_us, "score": 0.5, "rate_part": 0.1, "cascade_part": 0.2,
+        "predicted_part": float("nan"), "depth_part": 0.4, "imbalance_part": 0.5, "var_part": 0.6, "z_long": 1.5, "z_short": -0.5,
+        "branching_long": 0.45, "branching_short": 0.35, "mid_close": 57_001.0,
+    }  # fmt: skip
+    return RiskMinute(**(fields | changes))

@@ -1,4 +1,4 @@
-"""What goes to the store beside raw events: one-second trade bars, exact book minutes, and tiles of the book's heatmap."""
+"""What goes to the store beside raw events: one-second trade bars, book minutes, tiles of the book's heatmap, findings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from services.domain.events import FeedGap, Liquidation, MarketMetrics, Trade
+from services.domain.findings import Finding
 
 # Upper bounds in USD of the trade size classes; the last class is open. One fixed table, so that bars of any day add up.
 SIZE_CLASS_BOUNDS_USD: Final = (1_000.0, 10_000.0, 100_000.0, 1_000_000.0)
@@ -74,5 +75,5 @@ class BookTile(msgspec.Struct, frozen=True, kw_only=True, tag="tile", gc=False):
     payload: bytes
 
 
-StoredEvent = Liquidation | Trade | TradeBar | MarketMetrics | FeedGap | BookChunk | BookTile
+StoredEvent = Liquidation | Trade | TradeBar | MarketMetrics | FeedGap | BookChunk | BookTile | Finding
 """A Trade in the store is a large one (`large_trades`); all trades are kept as bars."""
