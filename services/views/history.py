@@ -2,7 +2,8 @@
 
 The part of a window that is older than a minute or two is read from the store once a minute and kept; the rest is read at each
 refresh and joined with the live state by the events' keys, so nothing is counted twice. When the store is away, what the live
-state holds is shown, and `store_error` says so: it is then an incomplete picture, and the page tells.
+state holds is shown, and `store_error` says so: it is then an incomplete picture, and the page tells. Minute rows, of which a
+month is long, are read by the hour: what is older than the last whole hour once an hour.
 """
 
 from __future__ import annotations
@@ -23,17 +24,29 @@ from services.domain.columns import (
 )
 from services.domain.errors import StoreUnavailable
 from services.domain.events import FeedGap, event_hash
+from services.domain.finding_columns import (
+    ClusterColumns,
+    MinuteColumns,
+    RiskColumns,
+    cluster_columns,
+    minute_columns,
+    risk_columns,
+)
+from services.domain.findings import Iceberg, WhaleOrder, WhaleTrade
 from services.domain.stored import TILE_COLUMNS, TILE_STEPS_S, BookTile
 from services.domain.windows import US_PER_SECOND, TimeWindow
-from services.ports import EventStore, LiveState
+from services.ports import EventStore, LiveFindings, LiveState
 from services.views.cache import RecentCache
+from services.views.found import LatestBlocks, joined_minutes, joined_tracked, joined_trades
 
 MINUTE_US: Final = 60 * US_PER_SECOND
+HOUR_US: Final = 60 * MINUTE_US
 SETTLED_AFTER_US: Final = MINUTE_US  # what is older than this at a whole minute is settled: spooled rows come at the next minute
 MAX_BLOCKS: Final = 256
 
 Rows = TypeVar("Rows", bound=Columns)
 Events = TypeVar("Events", LiquidationColumns, TradeColumns)
+Found = TypeVar("Found", WhaleOrder, Iceberg, WhaleTrade)
 Answer = TypeVar("Answer")
 
 
@@ -44,6 +57,7 @@ class History:
         self._store = store
         self._live = live
         self._blocks: RecentCache[Any] = RecentCache(MAX_BLOCKS)
+        self._latest = LatestBlocks()
         self.store_error: str | None = None
 
     def liquidations(self, window: TimeWindow, instrument: str, exchanges: Sequence[str], now_us: int) -> LiquidationColumns:
@@ -123,6 +137,117 @@ class History:
         recent = [*self._recent_tiles(window, exchange, instrument, covered_us), *(snapshot.tiles if snapshot else ())]
         return [*rows, *(tile for tile in recent if _tile_end(tile) > max(covered_us, window.start_us))]
 
+    def minutes(self, window: TimeWindow, instrument: str, exchanges: Sequence[str], now_us: int) -> MinuteColumns:
+        """Minutes that start in the window, each once, by start, then exchange; the last one still filling."""
+        chosen = tuple(exchanges)
+
+        def read(part: TimeWindow) -> MinuteColumns:
+            return self._store.market_minutes(part, instrument, chosen)
+
+        parts = self._by_the_hour(("minutes", instrument, chosen), window, now_us, read)
+        live = (row for findings in self._found(instrument, chosen) for row in findings.minutes)
+        return joined_minutes(MinuteColumns.concat([*parts, minute_columns(())]), live, window)
+
+    def whales(self, window: TimeWindow, instrument: str, exchanges: Sequence[str], now_us: int) -> tuple[WhaleOrder, ...]:
+        """Whale orders that stood in the window at some time, each in its latest form, by start."""
+        chosen = tuple(exchanges)
+        stored = self._stored_list(
+            ("whales", instrument, chosen), window, now_us, lambda part: self._store.whale_orders(part, instrument, chosen)
+        )
+        live = [each for findings in self._found(instrument, chosen) for each in findings.whales]
+        return joined_tracked([*stored, *live], window)
+
+    def icebergs(self, window: TimeWindow, instrument: str, exchanges: Sequence[str], now_us: int) -> tuple[Iceberg, ...]:
+        """Icebergs that were active in the window at some time, each in its latest form, by start."""
+        chosen = tuple(exchanges)
+        stored = self._stored_list(
+            ("icebergs", instrument, chosen), window, now_us, lambda part: self._store.icebergs(part, instrument, chosen)
+        )
+        live = [each for findings in self._found(instrument, chosen) for each in findings.icebergs]
+        return joined_tracked([*stored, *live], window)
+
+    def whale_trades(self, window: TimeWindow, instrument: str, exchanges: Sequence[str], now_us: int) -> tuple[WhaleTrade, ...]:
+        """Whale trades of the window, each once, by time."""
+        chosen = tuple(exchanges)
+        stored = self._stored_list(
+            ("whale_trades", instrument, chosen), window, now_us, lambda part: self._store.whale_trades(part, instrument, chosen)
+        )
+        live = [each for findings in self._found(instrument, chosen) for each in findings.whale_trades]
+        return joined_trades([*stored, *live], window)
+
+    def clusters(self, window: TimeWindow, instrument: str, now_us: int, *, window_s: int, every_s: int = 60) -> ClusterColumns:
+        """Stored clusters of `window_s` at the moments `window.end_us − k·every_s` of (start, end], by time, then rank.
+
+        They are stored at whole minutes, so `window.end_us` should be one. The moments of the last two minutes are read anew.
+        """
+        every_us = every_s * US_PER_SECOND
+        n_new = -(-max(0, window.end_us - _settled_end(window, now_us)) // every_us)
+        settled_us = window.end_us - n_new * every_us  # a moment, too: the parts must keep step with each other
+
+        def read(part: TimeWindow) -> ClusterColumns:
+            return self._store.clusters(part, instrument, window_s=window_s, every_s=every_s)
+
+        parts = []
+        if settled_us > window.start_us:
+            name = ("clusters", instrument, window_s, every_s, window.span_us)
+            settled = TimeWindow(window.start_us, settled_us)
+            parts.append(self._ask_latest(name, (window.start_us, settled_us), lambda: read(settled)))
+        if n_new:
+            rest = TimeWindow(max(settled_us, window.start_us), window.end_us)
+            parts.append(self._ask(lambda: read(rest)))
+        return ClusterColumns.concat([*(part for part in parts if part is not None), cluster_columns(())])
+
+    def risk_minutes(self, window: TimeWindow, instrument: str, now_us: int) -> RiskColumns:
+        """Stored risk minutes that start in the window, by start."""
+
+        def read(part: TimeWindow) -> RiskColumns:
+            return self._store.risk_minutes(part, instrument)
+
+        parts = self._by_the_hour(("risk", instrument), window, now_us, read)
+        rows = RiskColumns.concat([*parts, risk_columns(())])
+        first, last = np.searchsorted(rows.start_time_us, [window.start_us, window.end_us])
+        return rows.take(slice(int(first), int(last)))
+
+    def _found(self, instrument: str, exchanges: Sequence[str]) -> list[LiveFindings]:
+        found = (self._live.findings(exchange, instrument) for exchange in exchanges)
+        return [findings for findings in found if findings is not None]
+
+    def _by_the_hour(
+        self, name: tuple[object, ...], window: TimeWindow, now_us: int, read: Callable[[TimeWindow], Rows]
+    ) -> list[Rows]:
+        """As `_stored`, with what is older than the last whole hour read once an hour; rows before the window may come with it."""
+        settled_us = _settled_end(window, now_us)
+        hour_us = settled_us // HOUR_US * HOUR_US
+        start_us = window.start_us // HOUR_US * HOUR_US
+        parts: list[Rows] = []
+        if hour_us > start_us:
+            span = TimeWindow(start_us, hour_us)
+            block = self._ask_latest((*name, window.span_us, "hours"), (start_us, hour_us), lambda: read(span))
+            parts += [block] if block is not None else []
+        if settled_us > max(hour_us, start_us):
+            part = TimeWindow(max(hour_us, start_us), settled_us)
+            block = self._ask_latest((*name, window.span_us, "minutes"), (part.start_us, settled_us), lambda: read(part))
+            parts += [block] if block is not None else []
+        if settled_us < window.end_us:
+            rest = self._ask(lambda: read(TimeWindow(max(settled_us, window.start_us), window.end_us)))
+            parts += [rest] if rest is not None else []
+        return parts
+
+    def _stored_list(
+        self, name: tuple[object, ...], window: TimeWindow, now_us: int, read: Callable[[TimeWindow], list[Found]]
+    ) -> list[Found]:
+        """The settled part of the window, read once a minute, and the rest, read now. What lasted through both comes twice."""
+        settled_us = _settled_end(window, now_us)
+        rows: list[Found] = []
+        if settled_us > window.start_us:
+            start_us = window.start_us // MINUTE_US * MINUTE_US
+            settled = TimeWindow(start_us, settled_us)
+            rows += self._ask_latest((*name, window.span_us), (start_us, settled_us), lambda: read(settled)) or []
+        if settled_us < window.end_us:
+            rest = TimeWindow(max(settled_us, window.start_us), window.end_us)
+            rows += self._ask(lambda: read(rest)) or []
+        return rows
+
     def _recent_tiles(self, window: TimeWindow, exchange: str, instrument: str, covered_us: int) -> list[BookTile]:
         """One-second rows of the last minutes, for which no block is kept yet."""
         if covered_us >= window.end_us:
@@ -153,6 +278,13 @@ class History:
         except StoreUnavailable:
             return None
         return kept
+
+    def _ask_latest(self, name: Hashable, stamp: Hashable, read: Callable[[], Answer]) -> Answer | None:
+        """As `_ask`, keeping one answer for each name: the one of the latest stamp."""
+        try:
+            return self._latest.get_or_make(name, stamp, lambda: self._asked(read))
+        except StoreUnavailable:
+            return None
 
     def _asked(self, read: Callable[[], Answer]) -> Answer:
         # Here and not in _ask: a kept answer says nothing of whether the store is there now.
