@@ -14,7 +14,9 @@ from typing import Final
 from services.simulator.control import ControlServer
 from services.simulator.engine import Engine
 from services.simulator.instruments import EXCHANGES, symbol_spec
+from services.simulator.plants import PLANT_RATES
 from services.simulator.server import LOOPBACK
+from services.simulator.truth import TruthLog
 
 DEFAULT_SYMBOLS: Final = "BTCUSDT,ETHUSDT,SOLUSDT,ADAUSDT,BNBUSDT"
 _PARENT_CHECK_S: Final = 0.5
@@ -28,12 +30,17 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--port-base", type=int, default=0, help="first of four ports; 0 for free ones")
     parser.add_argument("--depth-hz", type=float, default=10.0, help="depth frames a second and symbol, 1 to 50")
     parser.add_argument("--liquidations-per-second", type=float, help="over all exchanges and symbols; default: lively")
+    parser.add_argument(
+        "--calm", action="store_true", help="no trends and bursts; liquidations without a cause, as a Poisson stream"
+    )
+    parser.add_argument("--plants", choices=sorted(PLANT_RATES), help="spoofs, icebergs, whales (default: few; none when calm)")
     parser.add_argument("--truth", type=Path, metavar="FILE", help="append labels of what truly happened, JSON Lines")
     parser.add_argument("--parent-pid", type=int, help="exit when this process is gone")
     parser.add_argument("--okx-idle-seconds", type=float, default=30.0, help="silence after which OKX closes")
     parser.add_argument("--no-limits", action="store_true", help="do not enforce connection and message limits")
     options = parser.parse_args(argv)
     options.symbols = [name for name in options.symbols.split(",") if name]
+    options.plants = options.plants or ("none" if options.calm else "few")
     for name in options.symbols:
         try:
             symbol_spec(name)
@@ -73,7 +80,9 @@ async def serve(options: argparse.Namespace) -> None:
         seed=options.seed,
         depth_hz=options.depth_hz,
         liquidations_per_second=options.liquidations_per_second,
-        truth_file=options.truth,
+        is_calm=options.calm,
+        plants=options.plants,
+        truth=TruthLog(options.truth),
         okx_idle_s=options.okx_idle_seconds,
         enforce_limits=not options.no_limits,
     )

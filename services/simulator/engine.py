@@ -3,16 +3,16 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from services.simulator.binance import BinanceServer
 from services.simulator.bybit import BybitServer
-from services.simulator.clock import WallClock
+from services.simulator.clock import Clock, WallClock
 from services.simulator.faults import COUNTED, FLAVOURS, TIMED, Fault, FaultPlan, FaultRejected, garbage_frame, parse_fault
 from services.simulator.instruments import EXCHANGES, Exchange, symbol_spec
 from services.simulator.market import Market
 from services.simulator.okx import OkxServer
+from services.simulator.plants import PlantLevel
 from services.simulator.server import ExchangeServer
 from services.simulator.truth import TruthLog
 
@@ -26,7 +26,8 @@ _TICK_S: Final = 0.1
 class Engine:
     """A market, three servers and the loop that drives them.
 
-    depth_hz   steps a second of each symbol, which is the rate of depth frames
+    depth_hz    steps a second of each symbol, which is the rate of depth frames
+    exchanges   those whose frames are published; the market trades on all
     """
 
     def __init__(
@@ -36,22 +37,34 @@ class Engine:
         seed: int,
         depth_hz: float = 10.0,
         liquidations_per_second: float | None = None,
-        truth_file: Path | None = None,
+        is_calm: bool = False,
+        plants: PlantLevel = "few",
+        truth: TruthLog | None = None,
         okx_idle_s: float = 30.0,
         enforce_limits: bool = True,
+        clock: Clock | None = None,
+        exchanges: Sequence[Exchange] = EXCHANGES,
     ) -> None:
         self._dt_s = 1.0 / depth_hz
-        self._clock = WallClock()
-        self.market = Market(symbols, seed=seed, dt_s=self._dt_s, liquidations_per_second=liquidations_per_second)
+        self._clock: Clock = WallClock() if clock is None else clock
+        self.market = Market(
+            symbols,
+            seed=seed,
+            dt_s=self._dt_s,
+            liquidations_per_second=liquidations_per_second,
+            is_calm=is_calm,
+            plants=plants,
+        )
         self.faults = FaultPlan()
-        self.truth = TruthLog(truth_file)
+        self.truth = TruthLog(None) if truth is None else truth
         self.servers: dict[Exchange, ExchangeServer] = {
-            "binance": BinanceServer(self.market, self.faults),
-            "okx": OkxServer(self.market, self.faults, idle_s=okx_idle_s),
-            "bybit": BybitServer(self.market, self.faults),
+            "binance": BinanceServer(self.market, self.faults, clock=self._clock),
+            "okx": OkxServer(self.market, self.faults, clock=self._clock, idle_s=okx_idle_s),
+            "bybit": BybitServer(self.market, self.faults, clock=self._clock),
         }
         for server in self.servers.values():
             server.enforce_limits = enforce_limits
+        self._published = frozenset(exchanges)
         self.steps = 0
         self.skipped_s = 0.0
         self._started = time.monotonic()
@@ -91,7 +104,8 @@ class Engine:
         self.steps += 1
         for exchange, result in results.items():
             self.truth.record(market, exchange, result, event_ms)
-            self.servers[exchange].publish(market, result, event_ms, now)
+            if exchange in self._published:
+                self.servers[exchange].publish(market, result, event_ms, now)
 
     # -- commands -----------------------------------------------------------------------------------------------
 
@@ -101,7 +115,7 @@ class Engine:
         if fault.kind in COUNTED | TIMED:
             self.faults.add(fault)
             return {"kind": fault.kind, "count": fault.count, "seconds": fault.seconds}
-        self.faults.count(fault.kind, fault.count if fault.kind in ("garbage", "liquidate") else 1)
+        self.faults.count(fault.kind, fault.count if fault.kind in ("garbage", "liquidate", "cascade") else 1)
         targets = [self.servers[fault.exchange]] if fault.exchange else list(self.servers.values())
         return {"kind": fault.kind, "affected": self._strike(fault, targets)}
 
@@ -127,7 +141,11 @@ class Engine:
             return 1
         exchanges = [fault.exchange] if fault.exchange else list(EXCHANGES)
         for exchange in exchanges:
-            self.market.symbols[symbol].venues[exchange].force(fault.count)
+            venue = self.market.symbols[symbol].venues[exchange]
+            if fault.kind == "cascade":
+                venue.begin_cascade(fault.position_side, fault.count)
+            else:
+                venue.force(fault.count)
         return fault.count * len(exchanges)
 
     def _litter(self, server: ExchangeServer, fault: Fault) -> int:

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from services.simulator.instruments import EXCHANGES, Exchange
+from services.simulator.traders import PositionSide
 
 #: Faults that change the stream of frames, by how they end: after `count` frames or after `seconds`.
 COUNTED: Final = frozenset({"gap", "duplicate", "reorder", "crossed_book"})
 TIMED: Final = frozenset({"stall", "refuse", "rest_429", "rest_418", "rest_500"})
-IMMEDIATE: Final = frozenset({"drop", "garbage", "error_frame", "disconnect_24h", "delist", "liquidate"})
+IMMEDIATE: Final = frozenset({"drop", "garbage", "error_frame", "disconnect_24h", "delist", "liquidate", "cascade"})
 KINDS: Final = COUNTED | TIMED | IMMEDIATE
 CHANNELS: Final = frozenset(
     {"depth", "trades", "liquidations", "mark", "ticker", "index", "funding", "open_interest", "book_ticker"}
 )
 FLAVOURS: Final = ("malformed", "wrong_types", "truncated", "binary", "huge")
 _DEFAULT_SECONDS: Final = 5.0
+#: Where it is not one: frames of rubbish, positions of a staged cascade.
+_DEFAULT_COUNTS: Final = {"garbage": 4, "cascade": 60}
 _DEFAULT_HUGE_BYTES: Final = 50_000_000
 _LARGEST_NUMBER: Final = 1_000_000_000
 
@@ -39,6 +42,7 @@ class Fault:
     until: float
     flavour: str | None = None
     huge_bytes: int = _DEFAULT_HUGE_BYTES
+    position_side: PositionSide | None = None
 
     def touches(self, exchange: str, channel: str | None, symbol: str | None) -> bool:
         """Whether a frame of this exchange, channel and symbol is meant."""
@@ -73,17 +77,19 @@ def parse_fault(request: Mapping[str, object], *, symbols: frozenset[str], now: 
     exchange = _one_of(request, "exchange", EXCHANGES)
     symbol = _one_of(request, "symbol", symbols)
     channel = _one_of(request, "channel", CHANNELS)
-    if kind in {"liquidate", "delist"} and symbol is None:
+    if kind in {"liquidate", "cascade", "delist"} and symbol is None:
         raise FaultRejected(f"symbol was missing; {kind} needs one of {', '.join(sorted(symbols))}")
     if channel is None and kind in COUNTED:
         channel = "depth"
+    side = _one_of(request, "position_side", get_args(PositionSide))
     seconds = _number(request, "seconds", 1.0 if kind == "disconnect_24h" else _DEFAULT_SECONDS)
     return Fault(
         kind=kind,
         exchange=next((known for known in get_args(Exchange) if known == exchange), None),
         channel=channel,
         symbol=symbol,
-        count=int(_number(request, "count", 4 if kind == "garbage" else 1)),
+        count=int(_number(request, "count", _DEFAULT_COUNTS.get(kind, 1))),
+        position_side=next((known for known in get_args(PositionSide) if known == side), None),
         seconds=seconds,
         until=now + seconds,
         flavour=_one_of(request, "flavour", FLAVOURS),

@@ -1,5 +1,6 @@
 """Who listens to what, and what was sent: topics, fan-out, counters."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,17 +14,28 @@ from services.simulator.faults import FaultPlan
 _SLOWEST_BUFFER_BYTES: Final = 160_000_000
 
 
-@dataclass(eq=False)
-class Peer:
-    """One client connection and what it subscribed to."""
+class Peer(ABC):
+    """One client and what it subscribed to; how frames reach it is for the subclass to say."""
 
-    connection: ServerConnection
-    path: str
-    conn_id: str
-    wrapped: bool = True
-    topics: set[str] = field(default_factory=set)
-    recent_messages: deque[float] = field(default_factory=deque)
-    last_traffic: float = 0.0
+    def __init__(self, *, path: str, conn_id: str) -> None:
+        self.path = path
+        self.conn_id = conn_id
+        self.wrapped = True
+        self.topics: set[str] = set()
+        self.recent_messages: deque[float] = deque()
+        self.last_traffic = 0.0
+
+    @abstractmethod
+    def send(self, frame: str | bytes) -> bool:
+        """Send one frame; False when the client is too slow, and was cut off instead."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Cut the connection without a handshake."""
+
+    @abstractmethod
+    async def close(self, code: int, reason: str) -> None:
+        """Close the connection with a handshake."""
 
     def messages_within(self, window_s: float, now: float) -> int:
         """Count this message; returns how many came within the window, this one included."""
@@ -31,6 +43,27 @@ class Peer:
         while self.recent_messages[0] <= now - window_s:
             self.recent_messages.popleft()
         return len(self.recent_messages)
+
+
+class SocketPeer(Peer):
+    """A client at the other end of a WebSocket."""
+
+    def __init__(self, connection: ServerConnection, *, path: str, conn_id: str) -> None:
+        super().__init__(path=path, conn_id=conn_id)
+        self._connection = connection
+
+    def send(self, frame: str | bytes) -> bool:
+        if self._connection.transport.get_write_buffer_size() > _SLOWEST_BUFFER_BYTES:
+            self.abort()
+            return False
+        broadcast([self._connection], frame)
+        return True
+
+    def abort(self) -> None:
+        self._connection.transport.abort()
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._connection.close(code, reason)
 
 
 @dataclass
@@ -115,19 +148,14 @@ class Hub:
             counter.withheld_frames += 1
             counter.withheld_events += events
             return
-        connections = []
+        deliveries = 0
         for peer in peers:
-            connection = peer.connection
-            if connection.transport.get_write_buffer_size() > _SLOWEST_BUFFER_BYTES:
-                connection.transport.abort()
-                continue
-            peer.last_traffic = now
-            connections.append(connection)
-        for frame in frames:
-            broadcast(connections, frame)
+            if all(peer.send(frame) for frame in frames):
+                peer.last_traffic = now
+                deliveries += 1
         counter.frames += 1
         counter.events += events
-        counter.deliveries += len(connections)
+        counter.deliveries += deliveries
         counter.extra_frames += len(frames) - 1
         by_symbol = counter.symbols.setdefault(symbol, [0, 0])
         by_symbol[0] += 1
@@ -136,8 +164,9 @@ class Hub:
     def reply(self, peer: Peer, text: str) -> None:
         """Answer one client: acknowledgements, errors, heartbeats. Not counted as data; a full stall holds them too."""
         if not self.faults.silenced(self.exchange):
-            broadcast([peer.connection], text)
+            peer.send(text)
 
     def shout(self, frame: str | bytes) -> None:
         """Send a raw frame to every client of this exchange."""
-        broadcast([peer.connection for peer in self.peers], frame)
+        for peer in self.peers:
+            peer.send(frame)

@@ -5,26 +5,27 @@ from collections.abc import Iterable
 from typing import Final
 
 from services.simulator.instruments import EXCHANGES, Exchange, SymbolSpec, symbol_spec
+from services.simulator.plants import PLANT_RATES, PlantLevel
 from services.simulator.prices import PriceProcess
-from services.simulator.venue import Venue, VenueStep
+from services.simulator.venue import Venue, VenueStep, VenueStyle
 
 #: Liquidations a second aimed at on one exchange by default: 1.6 for a symbol of activity 2 (BTC), 0.7 for 0.9.
 _RATE_PER_ACTIVITY_HZ: Final = 0.8
-_FUNDING_INTERVAL_S: Final = 8 * 3600
+#: The same in a calm market: six a minute on each exchange.
+_CALM_RATE_HZ: Final = 0.1
 
 
 class SymbolMarket:
     """One symbol on three exchanges."""
 
-    def __init__(self, spec: SymbolSpec, *, seed: int, dt_s: float, rate_hz: float | None = None) -> None:
+    def __init__(self, spec: SymbolSpec, style: VenueStyle) -> None:
         self.spec = spec
         self.index_price = spec.reference_price
-        rng = random.Random(f"{seed}/{spec.name}")
-        self._process = PriceProcess(spec.reference_price, volatility=spec.volatility, dt_s=dt_s, rng=rng)
-        rate = _RATE_PER_ACTIVITY_HZ * spec.activity if rate_hz is None else rate_hz
-        self.venues: dict[Exchange, Venue] = {
-            exchange: Venue(spec, spec.contracts[exchange], seed=seed, rate_hz=rate, dt_s=dt_s) for exchange in EXCHANGES
-        }
+        rng = random.Random(f"{style.seed}/{spec.name}")
+        self._process = PriceProcess(
+            spec.reference_price, volatility=spec.volatility, dt_s=style.dt_s, rng=rng, stays_calm=style.is_calm
+        )
+        self.venues: dict[Exchange, Venue] = {exchange: Venue(spec, spec.contracts[exchange], style) for exchange in EXCHANGES}
         self.funding_rate = round(rng.gauss(0.00008, 0.00006), 8)
 
     @property
@@ -51,14 +52,25 @@ class Market:
 
     symbols   names such as BTCUSDT           seed       any int: same seed, same market
     dt_s      seconds a step                  liquidations_per_second   over all symbols and exchanges; None: lively
+    is_calm   no trends and bursts, and liquidations as a Poisson stream: without a cause, so none sets off another
+    plants    how many spoofs, icebergs, whales and staged cascades there are
     """
 
     def __init__(
-        self, symbols: Iterable[str], *, seed: int, dt_s: float = 0.1, liquidations_per_second: float | None = None
+        self,
+        symbols: Iterable[str],
+        *,
+        seed: int,
+        dt_s: float = 0.1,
+        liquidations_per_second: float | None = None,
+        is_calm: bool = False,
+        plants: PlantLevel = "few",
     ) -> None:
         names = list(dict.fromkeys(symbols))
         self._seed = seed
         self._dt_s = dt_s
+        self._is_calm = is_calm
+        self._plants = PLANT_RATES[plants]
         self._rate_hz = None if liquidations_per_second is None else liquidations_per_second / (len(names) * len(EXCHANGES) or 1)
         self.symbols: dict[str, SymbolMarket] = {}
         self._steps: dict[str, int] = {}
@@ -72,7 +84,16 @@ class Market:
         """List a symbol. Raises ValueError when the name is not one, or is listed already."""
         if name in self.symbols:
             raise ValueError(f"symbol was {name!r}, which is listed already")
-        self.symbols[name] = SymbolMarket(symbol_spec(name), seed=self._seed, dt_s=self._dt_s, rate_hz=self._rate_hz)
+        spec = symbol_spec(name)
+        usual_hz = _CALM_RATE_HZ if self._is_calm else _RATE_PER_ACTIVITY_HZ * spec.activity
+        style = VenueStyle(
+            seed=self._seed,
+            dt_s=self._dt_s,
+            rate_hz=usual_hz if self._rate_hz is None else self._rate_hz,
+            plants=self._plants,
+            is_calm=self._is_calm,
+        )
+        self.symbols[name] = SymbolMarket(spec, style)
         self._steps[name] = max(self._steps.values(), default=self._common_start)
 
     def remove(self, name: str) -> None:

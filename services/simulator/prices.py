@@ -30,9 +30,11 @@ _MAX_PUSH_BPS: Final = 6.0
 
 
 class PriceProcess:
-    """Log-price of one symbol. Seeded; knows steps of `dt_s` seconds and no clock."""
+    """Log-price of one symbol. Seeded; knows steps of `dt_s` seconds and no clock. `stays_calm`: the first spell never ends."""
 
-    def __init__(self, reference_price: float, *, volatility: float, dt_s: float, rng: random.Random) -> None:
+    def __init__(
+        self, reference_price: float, *, volatility: float, dt_s: float, rng: random.Random, stays_calm: bool = False
+    ) -> None:
         self._rng = rng
         self._dt_s = dt_s
         self._volatility = volatility
@@ -44,6 +46,7 @@ class PriceProcess:
         self._direction = 1.0
         self._left_s = 1.0
         self._first = True
+        self._stays_calm = stays_calm
 
     @property
     def price(self) -> float:
@@ -56,7 +59,7 @@ class PriceProcess:
     def step(self, common: float) -> float:
         """Advance by one step; `common` is the market-wide standard normal shock. Returns the new price."""
         self._left_s -= self._dt_s
-        if self._left_s <= 0:
+        if self._left_s <= 0 and not self._stays_calm:
             self._change_regime()
         rng, regime = self._rng, self.regime
         shock = 0.55 * common + 0.835 * rng.gauss(0.0, 1.0)

@@ -19,7 +19,7 @@ from websockets.http11 import Request, Response
 
 from services.simulator.clock import Clock, WallClock
 from services.simulator.faults import FaultPlan
-from services.simulator.hub import Hub, Peer
+from services.simulator.hub import Hub, Peer, SocketPeer
 from services.simulator.instruments import Exchange
 from services.simulator.market import Market, SymbolMarket
 from services.simulator.venue import VenueStep
@@ -157,7 +157,7 @@ class ExchangeServer(ABC):
         """Close every connection and the port; no connection outlives the call by more than the close timeout."""
         if self._server is not None:
             for peer in list(self.hub.peers):
-                peer.connection.transport.abort()
+                peer.abort()
             self._server.close()
             await self._server.wait_closed()
 
@@ -165,7 +165,7 @@ class ExchangeServer(ABC):
         """Cut every connection without a closing handshake; returns how many."""
         peers = list(self.hub.peers)
         for peer in peers:
-            peer.connection.transport.abort()
+            peer.abort()
         return len(peers)
 
     async def close_planned(self, seconds: float) -> None:
@@ -176,10 +176,10 @@ class ExchangeServer(ABC):
             for peer in peers:
                 self.hub.reply(peer, notice)
             await asyncio.sleep(seconds)
-        await asyncio.gather(*(peer.connection.close(1001, "planned disconnect") for peer in peers))
+        await asyncio.gather(*(peer.close(1001, "planned disconnect") for peer in peers))
 
     async def close_peer(self, peer: Peer, code: int, reason: str) -> None:
-        await peer.connection.close(code, reason)
+        await peer.close(code, reason)
 
     def close_soon(self, peer: Peer, code: int, reason: str) -> None:
         """Close one connection from synchronous code."""
@@ -227,7 +227,7 @@ class ExchangeServer(ABC):
         target = urlsplit(request.path)
         self._next_conn += 1
         self.connections_opened += 1
-        peer = Peer(connection=connection, path=target.path, conn_id=f"{self._next_conn:08x}")
+        peer = SocketPeer(connection, path=target.path, conn_id=f"{self._next_conn:08x}")
         peer.last_traffic = self.clock.monotonic()
         self.hub.peers.add(peer)
         try:

@@ -7,7 +7,7 @@ E(1 - 1/L + m); mirrored for a short. Isolated margin, fees ignored.
 import heapq
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -57,14 +57,18 @@ class TraderPool:
 
     rate_hz   liquidations a second to aim at over the long run: more traders stand near the mark when fewer were
               liquidated lately. When they go is decided by the price alone, hence in clusters.
+    is_steady   `steady` will be asked instead of `arrive` and `due`
     """
 
-    def __init__(self, *, rate_hz: float, typical_usd: float, base_per_lot: float, rng: random.Random) -> None:
+    def __init__(
+        self, *, rate_hz: float, typical_usd: float, base_per_lot: float, rng: random.Random, is_steady: bool = False
+    ) -> None:
         self._rng = rng
         self._rate_hz = rate_hz
         self._typical_usd = typical_usd
         self._base_per_lot = base_per_lot
         self._owed = 0.0
+        self._next_steady_s = rng.expovariate(rate_hz) if is_steady and rate_hz > 0 else 0.0
         self._next_id = 1
         self._longs: list[tuple[float, int, Position]] = []
         self._shorts: list[tuple[float, int, Position]] = []
@@ -98,6 +102,19 @@ class TraderPool:
             taken.append(heapq.heappop(self._shorts)[2])
         self._owed -= len(taken)
         return taken
+
+    def seat(self, position_side: PositionSide, liquidation_prices: Sequence[float]) -> list[int]:
+        """Open positions that will fall at these prices; returns the trader ids."""
+        return [self._seat(position_side, liquidation_price=price).trader_id for price in liquidation_prices]
+
+    def steady(self, mark_price: float, *, dt_s: float) -> list[Position]:
+        """Positions closed at times that owe nothing to the price or to each other: a Poisson stream of `rate_hz`."""
+        count = 0
+        self._next_steady_s -= dt_s
+        while self._rate_hz > 0 and self._next_steady_s <= 0:
+            self._next_steady_s += self._rng.expovariate(self._rate_hz)
+            count += 1
+        return self.doomed(mark_price, count)
 
     def doomed(self, mark_price: float, count: int) -> list[Position]:
         """`count` positions that the mark has already crossed: a liquidation burst on command."""

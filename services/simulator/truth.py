@@ -1,19 +1,33 @@
-"""What truly happened, as JSON Lines: every liquidation with its trader, every planted wall."""
+"""What truly happened, as JSON Lines: liquidations with their traders and the cascades they made, and everything planted."""
 
 import json
 from pathlib import Path
-from typing import Self
+from typing import Final, Literal, Self
 
-from services.simulator.instruments import Exchange
+from services.simulator.cascades import CascadeChange, CascadeWatch
+from services.simulator.icebergs import IcebergChange
+from services.simulator.instruments import EXCHANGES, Contract, Exchange
 from services.simulator.market import SymbolMarket
-from services.simulator.venue import VenueStep
+from services.simulator.plants import ExecutedWhale
+from services.simulator.traders import PositionSide
+from services.simulator.venue import ForcedOrder, Venue, VenueStep
+from services.simulator.walls import Wall
+
+Label = dict[str, object]
+_SIDES: Final[tuple[PositionSide, ...]] = ("long", "short")
 
 
 class TruthLog:
-    """Appends labels to a file; counts them in any case. Closing flushes."""
+    """Appends labels to a file; counts liquidations in any case. Closing flushes.
 
-    def __init__(self, path: Path | None) -> None:
-        self._file = path.open("a", encoding="utf-8") if path is not None else None
+    mode        "x" refuses a file that exists already: FileExistsError
+    exchanges   whose labels are written
+    """
+
+    def __init__(self, path: Path | None, *, mode: Literal["a", "x"] = "a", exchanges: tuple[Exchange, ...] = EXCHANGES) -> None:
+        self._file = path.open(mode, encoding="utf-8") if path is not None else None
+        self._exchanges = exchanges
+        self._watches: dict[tuple[Exchange, str, PositionSide], CascadeWatch] = {}
         #: Liquidations that truly occurred: exchange → symbol → count.
         self.liquidations: dict[str, dict[str, int]] = {}
 
@@ -35,40 +49,112 @@ class TruthLog:
         if step.liquidations:
             counts = self.liquidations.setdefault(exchange, {})
             counts[name] = counts.get(name, 0) + len(step.liquidations)
-        if self._file is None:
+        if self._file is None or exchange not in self._exchanges:
             return
-        contract = market.spec.contracts[exchange]
-        head: dict[str, object] = {"exchange": exchange, "symbol": name, "event_time_us": event_ms * 1000}
-        for order in step.liquidations:
-            position = order.position
-            self._write(
-                {
-                    "label": "liquidation",
-                    **head,
-                    "trader_id": position.trader_id,
-                    "position_side": position.position_side,
-                    "entry_price": position.entry_price,
-                    "leverage": position.leverage,
-                    "liquidation_price": position.liquidation_price,
-                    "bankruptcy_price": position.bankruptcy_price,
-                    "mark_price": market.venues[exchange].mark_price,
-                    "size_base": order.lots * contract.base_per_lot,
-                    "average_fill_price": order.average_ticks * contract.price.step,
-                }
-            )
-        for wall in step.walls:
-            self._write(
-                {
-                    "label": "wall_planted" if wall.lots else "wall_ended",
-                    **head,
-                    "book_side": "ask" if wall.is_ask else "bid",
-                    "price": wall.price_ticks * contract.price.step,
-                    "size_base": wall.lots * contract.base_per_lot,
-                    "planned_life_s": wall.life_s,
-                    "was_eaten": wall.was_eaten,
-                }
-            )
+        venue = market.venues[exchange]
+        head: Label = {"exchange": exchange, "symbol": name, "event_time_us": event_ms * 1000}
+        labels = [_liquidation(venue, order) for order in step.liquidations]
+        labels += [_cascade(change) for change in self._cascades(venue, step, event_ms)]
+        labels += [_wall(venue, wall) for wall in step.walls]
+        labels += [_iceberg(venue.contract, change) for change in step.icebergs]
+        labels += [_whale(venue.contract, whale) for whale in step.whales if whale.lots]
+        for label in labels:
+            self._file.write(json.dumps({"label": label.pop("label"), **head, **label}, separators=(",", ":")) + "\n")
 
-    def _write(self, label: dict[str, object]) -> None:
-        if self._file is not None:
-            self._file.write(json.dumps(label, separators=(",", ":")) + "\n")
+    def _cascades(self, venue: Venue, step: VenueStep, event_ms: int) -> list[CascadeChange]:
+        changes: list[CascadeChange] = []
+        for position_side in _SIDES:
+            key = (venue.contract.exchange, venue.contract.canonical, position_side)
+            watch = self._watches.get(key)
+            if watch is None:
+                watch = self._watches[key] = CascadeWatch(position_side, least=venue.cascade_least)
+            fallen = [_fill(venue.contract, order) for order in step.liquidations if order.position.position_side == position_side]
+            changes += watch.observe(fallen, event_ms, is_staged=venue.cascade.position_side == position_side)
+        return changes
+
+
+def _fill(contract: Contract, order: ForcedOrder) -> tuple[float, float]:
+    """Average fill price and notional of a forced order."""
+    price = order.average_ticks * contract.price.step
+    return price, price * order.lots * contract.base_per_lot
+
+
+def _liquidation(venue: Venue, order: ForcedOrder) -> Label:
+    position, contract = order.position, venue.contract
+    return {
+        "label": "liquidation",
+        "trader_id": position.trader_id,
+        "position_side": position.position_side,
+        "entry_price": position.entry_price,
+        "leverage": position.leverage,
+        "liquidation_price": position.liquidation_price,
+        "bankruptcy_price": position.bankruptcy_price,
+        "mark_price": venue.mark_price,
+        "size_base": order.lots * contract.base_per_lot,
+        "average_fill_price": order.average_ticks * contract.price.step,
+    }
+
+
+def _cascade(change: CascadeChange) -> Label:
+    return {
+        "label": f"cascade_{change.what}",
+        "position_side": change.position_side,
+        "direction": "down" if change.position_side == "long" else "up",
+        "first_time_us": change.first_ms * 1000,
+        "last_time_us": change.last_ms * 1000,
+        "n_liquidations": change.n_liquidations,
+        "notional_usd": change.notional_usd,
+        "first_price": change.first_price,
+        "last_price": change.last_price,
+        "was_staged": change.was_staged,
+    }
+
+
+def _wall(venue: Venue, wall: Wall) -> Label:
+    contract = venue.contract
+    best_bid, best_ask = venue.book.bids.best(), venue.book.asks.best()
+    ended = "pulled" if wall.kind == "spoof" and wall.ending == "pulled" else "ended"
+    label: Label = {
+        "label": f"{wall.kind}_{'planted' if wall.lots else ended}",
+        "kind": wall.kind,
+        "book_side": "ask" if wall.is_ask else "bid",
+        "price": wall.price_ticks * contract.price.step,
+        "size_base": wall.lots * contract.base_per_lot,
+        "planned_life_s": wall.life_s,
+        "was_eaten": wall.was_eaten,
+        "ending": wall.ending,
+    }
+    if best_bid is not None and best_ask is not None:
+        label["distance_bps"] = wall.distance_bps(best_bid, best_ask)
+    if wall.kind == "spoof":
+        label["chain_id"] = wall.chain_id
+    return label
+
+
+def _iceberg(contract: Contract, change: IcebergChange) -> Label:
+    label: Label = {
+        "label": f"iceberg_{change.what}",
+        "iceberg_id": change.iceberg_id,
+        "book_side": "ask" if change.is_ask else "bid",
+        "price": change.price_ticks * contract.price.step,
+        "clip_base": change.clip_lots * contract.base_per_lot,
+        "total_base": change.total_lots * contract.base_per_lot,
+        "executed_base": change.executed_lots * contract.base_per_lot,
+        "n_refills": change.n_refills,
+    }
+    if change.what == "ended":
+        return {**label, "was_exhausted": change.was_exhausted}
+    return {**label, "planned_life_s": change.planned_life_s} if change.what == "planted" else label
+
+
+def _whale(contract: Contract, whale: ExecutedWhale) -> Label:
+    price, size_base = whale.average_ticks * contract.price.step, whale.lots * contract.base_per_lot
+    return {
+        "label": "whale_trade",
+        "taker_side": "buy" if whale.taker_buys else "sell",
+        "size_base": size_base,
+        "average_price": price,
+        "notional_usd": price * size_base,
+        "n_slices": whale.n_slices,
+        "n_trades": whale.n_trades,
+    }

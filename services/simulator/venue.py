@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from services.simulator.book import Book, BookSide, Fill
+from services.simulator.cascades import StagedCascade, least_run
+from services.simulator.icebergs import IcebergChange
 from services.simulator.instruments import MAX_LEVELS, Contract, Exchange, SymbolSpec
+from services.simulator.plants import ExecutedWhale, PlantRates, Plants, WhaleOrderPlan
 from services.simulator.prices import Regime
-from services.simulator.traders import Position, TraderPool
-from services.simulator.walls import Wall, WallPlan
+from services.simulator.traders import Position, PositionSide, TraderPool
+from services.simulator.walls import Wall
 
 #: Depth and flow of each exchange relative to Binance.
 EXCHANGE_SHARE: Final[dict[Exchange, float]] = {"binance": 1.0, "okx": 0.55, "bybit": 0.7}
@@ -56,12 +59,30 @@ class VenueStep(NamedTuple):
     bid_changes: list[int]
     ask_changes: list[int]
     walls: list[Wall]
+    icebergs: list[IcebergChange]
+    whales: list[ExecutedWhale]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VenueStyle:
+    """What a run asks of every venue.
+
+    rate_hz   liquidations a second of one venue, in the long run
+    is_calm   they come as a Poisson stream that owes nothing to the price, instead of from crossed liquidation prices
+    """
+
+    seed: int
+    dt_s: float
+    rate_hz: float
+    plants: PlantRates
+    is_calm: bool = False
 
 
 class Venue:
     """The market of `contract`; `step` advances it towards a fair price."""
 
-    def __init__(self, spec: SymbolSpec, contract: Contract, *, seed: int, rate_hz: float, dt_s: float) -> None:
+    def __init__(self, spec: SymbolSpec, contract: Contract, style: VenueStyle) -> None:
+        seed = style.seed
         self.spec = spec
         self.contract = contract
         self.book = Book()
@@ -70,7 +91,8 @@ class Venue:
         share = EXCHANGE_SHARE[contract.exchange]
         self.high_ticks = self.low_ticks = self.last_trade.price_ticks
         self.traded_lots = 0
-        self._dt_s = dt_s
+        self._dt_s = style.dt_s
+        self._is_calm = style.is_calm
         self._rng = random.Random(f"{seed}/{contract.exchange}/{contract.symbol}")
         self._level_usd = _LEVEL_USD * spec.depth_factor * share
         self._flow_hz = 5.0 * spec.activity * share
@@ -79,21 +101,31 @@ class Venue:
         self._basis_bps = self._rng.uniform(-0.8, 0.8)
         self._salt = zlib.crc32(f"{seed}/{contract.symbol}".encode())
         self._trade_id = 1_000_000 + self._salt % 1_000_000
-        self.walls = WallPlan(contract, usd=self._level_usd, rng=self._rng)
+        plant_rng = random.Random(f"{seed}/{contract.exchange}/{contract.symbol}/plants")
+        self.plants = Plants(contract, rates=style.plants, usd=self._level_usd, wall_rng=self._rng, rng=plant_rng)
         self.traders = TraderPool(
-            rate_hz=rate_hz,
+            rate_hz=style.rate_hz,
+            is_steady=style.is_calm,
             typical_usd=9_000.0 * math.sqrt(spec.depth_factor) * share,
             base_per_lot=contract.base_per_lot,
             rng=self._rng,
         )
+        self.cascade = StagedCascade(self.traders, rng=plant_rng)
+        #: Liquidations of one side within the window of cascades.py that count as a cascade here.
+        self.cascade_least = least_run(style.rate_hz)
         self.open_interest_base = 90_000.0 * self._level_usd / spec.reference_price
         self._forced_now = 0
         self._wall_changes: list[Wall] = []
+        self._iceberg_changes: list[IcebergChange] = []
         self._fill_book(spec.reference_price)
 
     def force(self, count: int) -> None:
         """Liquidate exactly `count` positions at the next step, besides those that are due."""
         self._forced_now += count
+
+    def begin_cascade(self, position_side: PositionSide | None = None, count: int | None = None) -> None:
+        """Stage a cascade: positions close one behind the other, and a price under pressure until they have fallen."""
+        self.cascade.begin(self.mark_price, position_side, count)
 
     def step(self, fair_price: float, regime: Regime) -> tuple[VenueStep, float]:
         """Advance by one step; returns what happened and the push on the shared price in bps.
@@ -106,7 +138,11 @@ class Venue:
         self.mark_price += 0.35 * (fair_ticks * self.contract.price.step - self.mark_price)
         before = self.book.mid_ticks()
         trades: list[Trade] = []
+        if self.plants.begins_cascade(dt_s=self._dt_s):
+            self.begin_cascade()
         liquidations = self._liquidate(trades, regime)
+        whale = self.plants.whale(dt_s=self._dt_s)
+        whales = [self._execute_whale(whale, trades)] if whale is not None else []
         trades += self._random_takers(regime)
         after = self.book.mid_ticks()
         push_bps = 0.0 if before is None or after is None else 0.15 * (after - before) / fair_ticks * 1e4
@@ -117,16 +153,23 @@ class Venue:
             self.high_ticks = max(self.high_ticks, *(trade.price_ticks for trade in trades))
             self.low_ticks = min(self.low_ticks, *(trade.price_ticks for trade in trades))
             self.open_interest_base *= 1 + rng.gauss(0.0, 1e-5)
+        fallen = {order.position.trader_id for order in liquidations}
+        push_bps += 3.0 * self.cascade.push_bps(fallen, dt_s=self._dt_s)
         walls, self._wall_changes = self._wall_changes, []
+        icebergs, self._iceberg_changes = self._iceberg_changes, []
         bids, asks = self.book.bids.take_changes(), self.book.asks.take_changes()
-        return VenueStep(trades, liquidations, bids, asks, walls), push_bps + blocked_bps
+        return VenueStep(trades, liquidations, bids, asks, walls, icebergs, whales), push_bps + blocked_bps
 
     # -- flow ---------------------------------------------------------------------------------------------------
 
     def _liquidate(self, trades: list[Trade], regime: Regime) -> list[ForcedOrder]:
-        spread_bps = 0.9 * regime.volatility_bps * self.spec.volatility
-        self.traders.arrive(self.mark_price, spread_bps=spread_bps, dt_s=self._dt_s)
-        due = self.traders.due(self.mark_price, limit=12)
+        if self._is_calm:
+            due = self.traders.steady(self.mark_price, dt_s=self._dt_s)
+        else:
+            spread_bps = 0.9 * regime.volatility_bps * self.spec.volatility
+            self.traders.arrive(self.mark_price, spread_bps=spread_bps, dt_s=self._dt_s)
+            due = []
+        due += self.traders.due(self.mark_price, limit=12)
         if self._forced_now:
             due += self.traders.doomed(self.mark_price, self._forced_now)
             self._forced_now = 0
@@ -151,6 +194,20 @@ class Venue:
             lots=lots,
             bankruptcy_ticks=self.contract.price_ticks(position.bankruptcy_price),
             average_ticks=sum(fill.price_ticks * fill.lots for fill in fills) / sum(fill.lots for fill in fills),
+        )
+
+    def _execute_whale(self, order: WhaleOrderPlan, trades: list[Trade]) -> ExecutedWhale:
+        side = self.book.asks if order.taker_buys else self.book.bids
+        lots = self.contract.lots_of_usd(order.notional_usd / order.n_slices, self.mark_price)
+        fills = [fill for _ in range(order.n_slices) for fill in side.sweep(lots)]
+        trades += self._as_trades(fills, order.taker_buys)
+        total = sum(fill.lots for fill in fills)
+        return ExecutedWhale(
+            taker_buys=order.taker_buys,
+            lots=total,
+            average_ticks=sum(fill.price_ticks * fill.lots for fill in fills) / total if total else 0.0,
+            n_slices=order.n_slices,
+            n_trades=len(fills),
         )
 
     def _random_takers(self, regime: Regime) -> list[Trade]:
@@ -189,24 +246,29 @@ class Venue:
             best_bid = held
         self._quote(self.book.bids, best_bid, regime)
         self._quote(self.book.asks, best_ask, regime)
-        self._keep_walls(best_bid, best_ask)
+        self._keep_plants(trades, best_bid, best_ask)
         stands = max(best_bid, min(best_ask, wanted))
         return stands, 0.25 * (stands - wanted) / wanted * 1e4
 
     def _clear_stale(self, side: BookSide, limit_ticks: int, trades: list[Trade]) -> int | None:
-        """Empty the levels of `side` at or through `limit_ticks`; returns the price of a wall that held, if one did.
+        """Empty the levels of `side` at or through `limit_ticks`; returns the price of a plant that held, if one did.
 
-        A part of the stale lots trades, the rest is cancelled; a wall only ever trades, and stops the move.
+        A part of the stale lots trades, the rest is cancelled; a wall only ever trades, and stops the move. So does an
+        iceberg as long as it has anything hidden, even while its clip is taken and not yet shown anew.
         """
+        barrier = self.plants.icebergs.barrier_ticks(is_ask=side.sign > 0)
+        is_barred = barrier is not None and side.sign * barrier <= side.sign * limit_ticks
+        if barrier is not None and is_barred:
+            limit_ticks = barrier
         count = side.count_better_or_equal(limit_ticks)
         if not count:
-            return None
+            return limit_ticks if is_barred else None
         taker_buys = side.sign > 0
         stale = side.top(count)
         budget = self.contract.lots_of_usd(3.0 * self._level_usd, self.mark_price)
         stride = max(1, count // _MOST_STALE_TRADES)
         for index, (price_ticks, lots) in enumerate(stale):
-            if self.walls.holds(price_ticks):
+            if self.plants.holds(price_ticks):
                 taken = min(lots, budget)
                 side.set_level(price_ticks, lots - taken)
                 trades += self._as_trades([Fill(price_ticks, taken)], taker_buys)
@@ -217,10 +279,10 @@ class Venue:
             if index % stride == 0:
                 traded = max(1, int(lots * _TRADED_SHARE))
                 trades += self._as_trades([Fill(price_ticks, traded)], taker_buys)
-        return None
+        return limit_ticks if is_barred else None
 
     def _quote(self, side: BookSide, best_ticks: int, regime: Regime) -> None:
-        rng, walls = self._rng, self.walls
+        rng, plants = self._rng, self.plants
         self._place(side, best_ticks, 0)
         for _ in range(_QUOTES if regime.activity < 3 else _QUOTES + 6):
             self._place(side, best_ticks, self._draw_offset())
@@ -228,7 +290,7 @@ class Venue:
         for _ in range(int(_QUOTES * crowded + 0.5)):
             key = side.keys[int(len(side.keys) * rng.random() ** 2)]
             price_ticks = side.sign * key
-            if price_ticks != best_ticks and not walls.holds(price_ticks):
+            if price_ticks != best_ticks and not plants.holds(price_ticks):
                 side.set_level(price_ticks, 0)
         side.truncate(self._max_levels)
 
@@ -246,7 +308,7 @@ class Venue:
 
     def _place(self, side: BookSide, best_ticks: int, offset_ticks: int) -> None:
         price_ticks = best_ticks + side.sign * offset_ticks
-        if price_ticks <= 0 or self.walls.holds(price_ticks):
+        if price_ticks <= 0 or self.plants.holds(price_ticks):
             return
         shape = 0.35 + min(1.6, 0.12 * offset_ticks * self._tick_bps)
         usd = self._level_usd * shape * self._texture(price_ticks) * self._rng.lognormvariate(-0.3, 0.7)
@@ -268,11 +330,11 @@ class Venue:
         for _ in range(40):
             self._place(side, best, self._draw_offset())
 
-    def _keep_walls(self, best_bid: int, best_ask: int) -> None:
-        for wall in self.walls.evolve(self.book, best_bid, best_ask, dt_s=self._dt_s):
-            side = self.book.asks if wall.is_ask else self.book.bids
-            side.set_level(wall.price_ticks, wall.lots)
-            self._wall_changes.append(wall)
+    def _keep_plants(self, trades: list[Trade], best_bid: int, best_ask: int) -> None:
+        executed = [(trade.price_ticks, trade.lots) for trade in trades]
+        changes = self.plants.keep(self.book, executed, best_bid, best_ask, dt_s=self._dt_s)
+        self._wall_changes += changes.walls
+        self._iceberg_changes += changes.icebergs
 
     def _fill_book(self, price: float) -> None:
         fair_ticks = price / self.contract.price.step
@@ -283,6 +345,6 @@ class Venue:
                 self._place(side, best, self._draw_offset())
             side.truncate(int(0.8 * self._max_levels))
         for _ in range(6):
-            self._keep_walls(best_bid, best_bid + 1)
+            self._keep_plants([], best_bid, best_bid + 1)
         self.book.bids.take_changes()
         self.book.asks.take_changes()

@@ -19,7 +19,7 @@ EXCHANGES = ("binance", "okx", "bybit")
 TOPICS = {"binance": "btcusdt@depth@100ms", "okx": "books:BTC-USDT-SWAP", "bybit": "orderbook.50.BTCUSDT"}
 COVERED = {
     "gap", "duplicate", "reorder", "crossed_book", "stall", "refuse", "rest_429", "rest_418", "rest_500",
-    "drop", "garbage", "error_frame", "disconnect_24h", "delist", "liquidate",
+    "drop", "garbage", "error_frame", "disconnect_24h", "delist", "liquidate", "cascade",
 }  # fmt: skip
 
 
@@ -262,6 +262,22 @@ def test_liquidate_liquidates_that_many_and_bybit_tells_of_each(market: Simulato
     assert len(rows) == 9
     assert truly() == before + 9
     assert {row["s"] for row in rows} == {"BTCUSDT"}
+
+
+def test_a_staged_cascade_makes_positions_of_one_side_fall_one_after_another(market: SimulatorProcess) -> None:
+    with Client(market.endpoints["bybit"]["ws"] + PATHS["bybit"]) as client:
+        client.send(subscribe("bybit", "allLiquidation.ETHUSDT"))
+        client.receive()
+        answer = market.fault("cascade", exchange="bybit", symbol="ETHUSDT", count=30, position_side="short")
+        assert answer["affected"] == 30
+        rows: list[Any] = []
+        while len(rows) < 30:
+            rows += client.until(lambda message: "data" in message)["data"]
+    assert len(rows) == 30
+    assert {row["S"] for row in rows} == {"Sell"}
+    assert len({row["T"] for row in rows}) > 10
+    prices = [float(row["p"]) for row in rows]
+    assert len(set(prices)) > 10
 
 
 def test_a_symbol_can_be_delisted_and_listed_again(market: SimulatorProcess) -> None:

@@ -201,7 +201,7 @@ def test_walls_are_labelled_from_their_planting_to_their_end() -> None:
                 # Those planted before the first step are not labelled in any step.
                 standing.pop(key, None)
         name = moment.venue.contract.symbol
-        plan = {wall.price_ticks for wall in moment.venue.walls.standing()}
+        plan = {wall.price_ticks for wall in moment.venue.plants.standing()}
         assert {price for exchange, symbol, price in standing if (exchange, symbol) == (moment.exchange, name)} <= plan
     assert ends[True] > 5
     assert ends[False] > 5
