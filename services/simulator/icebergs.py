@@ -69,17 +69,15 @@ class IcebergPlan:
         self._usd = usd
         self._rng = rng
         self._is_taken = is_taken
-        self._standing: dict[int, _Iceberg] = {}
+        #: By price.
+        self.held: dict[int, _Iceberg] = {}
         self._last_id = 0
-
-    def holds(self, price_ticks: int) -> bool:
-        return price_ticks in self._standing
 
     def barrier_ticks(self, *, is_ask: bool) -> int | None:
         """The price nearest the touch that the other side cannot pass: more rests there than is shown. None without one."""
-        if not self._standing:
+        if not self.held:
             return None
-        prices = [each.price_ticks for each in self._standing.values() if each.is_ask == is_ask]
+        prices = [each.price_ticks for each in self.held.values() if each.is_ask == is_ask]
         return (min(prices) if is_ask else max(prices)) if prices else None
 
     def evolve(
@@ -89,12 +87,12 @@ class IcebergPlan:
         if not self._per_hour:
             return []
         changes: list[IcebergChange] = []
-        for price_ticks, lots in executed if self._standing else ():
-            hit = self._standing.get(price_ticks)
+        for price_ticks, lots in executed if self.held else ():
+            hit = self.held.get(price_ticks)
             if hit is not None:
                 hit.executed_lots += lots
                 hit.shown_lots -= lots
-        for iceberg in list(self._standing.values()):
+        for iceberg in list(self.held.values()):
             changes += self._tend(iceberg, book, dt_s)
         if self._rng.random() < self._per_hour * dt_s / 3_600:
             changes += self._plant(book, best_bid, best_ask)
@@ -107,7 +105,7 @@ class IcebergPlan:
         is_missing = iceberg.price_ticks not in side.lots
         # Missing though not executed: the price left it behind, and it fell off the book's depth.
         if is_exhausted or iceberg.left_s <= 0 or (is_missing and iceberg.shown_lots > 0):
-            del self._standing[iceberg.price_ticks]
+            del self.held[iceberg.price_ticks]
             side.set_level(iceberg.price_ticks, 0)
             return [iceberg.change("ended")]
         if not is_missing:
@@ -128,11 +126,11 @@ class IcebergPlan:
         price_ticks = best + sign * round(best * rng.uniform(*_AWAY_BPS) * 1e-4)
         clip = self._contract.lots_of_usd(self._usd * rng.uniform(*_CLIP_LEVELS), price_ticks * self._contract.price.step)
         total, life_s = round(clip * rng.uniform(*_TOTAL_CLIPS)), rng.uniform(*_LIFE_S)
-        n_standing = sum(each.is_ask == is_ask for each in self._standing.values())
+        n_standing = sum(each.is_ask == is_ask for each in self.held.values())
         if price_ticks <= 0 or n_standing >= _STANDING_A_SIDE or self._is_taken(price_ticks):
             return []
         self._last_id += 1
         iceberg = _Iceberg(self._last_id, price_ticks, is_ask, clip, total, life_s, life_s, shown_lots=clip)
-        self._standing[price_ticks] = iceberg
+        self.held[price_ticks] = iceberg
         (book.asks if is_ask else book.bids).set_level(price_ticks, clip)
         return [iceberg.change("planted")]

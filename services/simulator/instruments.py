@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, Literal
 
 Exchange = Literal["binance", "okx", "bybit"]
@@ -30,7 +31,7 @@ class Grid:
         shown = digits if decimals is None else decimals
         return cls(step_units=round(float(step) * 10**shown), decimals=shown, trimmed=trimmed)
 
-    @property
+    @cached_property
     def step(self) -> float:
         return float(self.step_units / 10**self.decimals)
 
@@ -71,7 +72,7 @@ class Contract:
     base_per_unit: float = 1.0
     base_per_unit_text: str = "1"
 
-    @property
+    @cached_property
     def base_per_lot(self) -> float:
         return self.lot.step * self.base_per_unit
 

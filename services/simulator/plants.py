@@ -80,7 +80,7 @@ class Plants:
 
     def holds(self, price_ticks: int) -> bool:
         """Whether a plant stands at this price."""
-        return self.walls.holds(price_ticks) or self.spoofs.holds(price_ticks) or self.icebergs.holds(price_ticks)
+        return price_ticks in self.walls.held or price_ticks in self.spoofs.held or price_ticks in self.icebergs.held
 
     def standing(self) -> list[Wall]:
         """Walls and spoofs that rest now."""

@@ -50,15 +50,13 @@ class SpoofPlan:
         self._usd = usd
         self._rng = rng
         self._is_taken = is_taken
-        self._standing: dict[int, _Standing] = {}
+        #: By price.
+        self.held: dict[int, _Standing] = {}
         self._returns: list[_Return] = []
         self._last_chain = 0
 
-    def holds(self, price_ticks: int) -> bool:
-        return price_ticks in self._standing
-
     def standing(self) -> list[Wall]:
-        return [each.wall for each in self._standing.values()]
+        return [each.wall for each in self.held.values()]
 
     def evolve(self, book: Book, best_bid: int, best_ask: int, *, dt_s: float) -> list[Wall]:
         """Pull those the price came near to or whose time is over, plant what is due; returns the changes.
@@ -81,7 +79,7 @@ class SpoofPlan:
 
     def _endings(self, book: Book, best_bid: int, best_ask: int, dt_s: float) -> list[tuple[_Standing, Ending]]:
         found: list[tuple[_Standing, Ending]] = []
-        for each in self._standing.values():
+        for each in self.held.values():
             each.left_s -= dt_s
             ending = each.wall.fate(book, best_bid, best_ask)
             is_near = each.wall.distance_bps(best_bid, best_ask) <= each.pull_bps
@@ -92,7 +90,7 @@ class SpoofPlan:
         return found
 
     def _end(self, standing: _Standing, ending: Ending) -> Wall:
-        del self._standing[standing.wall.price_ticks]
+        del self.held[standing.wall.price_ticks]
         return standing.wall.ended(ending)
 
     def _plant(self, due: _Return, best_ticks: int) -> Wall | None:
@@ -100,7 +98,7 @@ class SpoofPlan:
         away_bps, times = rng.uniform(_NEAREST_BPS, _FARTHEST_BPS), rng.uniform(_SMALLEST, _BIGGEST)
         life_s, pull_bps = rng.uniform(*_LIFE_S), rng.uniform(*_PULL_BPS)
         price_ticks = round_price_ticks(best_ticks, 1 if due.is_ask else -1, away_bps)
-        n_standing = sum(each.wall.is_ask == due.is_ask for each in self._standing.values())
+        n_standing = sum(each.wall.is_ask == due.is_ask for each in self.held.values())
         if price_ticks <= 0 or n_standing >= _STANDING_A_SIDE or self._is_taken(price_ticks):
             return None
         wall = Wall(
@@ -111,5 +109,5 @@ class SpoofPlan:
             kind="spoof",
             chain_id=due.chain_id,
         )
-        self._standing[price_ticks] = _Standing(wall, life_s, pull_bps)
+        self.held[price_ticks] = _Standing(wall, life_s, pull_bps)
         return wall

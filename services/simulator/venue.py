@@ -14,6 +14,7 @@ from services.simulator.book import Book, BookSide, Fill
 from services.simulator.cascades import StagedCascade, least_run
 from services.simulator.icebergs import IcebergChange
 from services.simulator.instruments import MAX_LEVELS, Contract, Exchange, SymbolSpec
+from services.simulator.makers import Makers
 from services.simulator.plants import ExecutedWhale, PlantRates, Plants, WhaleOrderPlan
 from services.simulator.prices import Regime
 from services.simulator.traders import Position, PositionSide, TraderPool
@@ -23,8 +24,7 @@ from services.simulator.walls import Wall
 EXCHANGE_SHARE: Final[dict[Exchange, float]] = {"binance": 1.0, "okx": 0.55, "bybit": 0.7}
 #: Mean notional of one resting level of the deepest book, USD.
 _LEVEL_USD: Final = 52_000.0
-#: Level quotes a side and step, and the share of stale quotes that trades (the rest is cancelled in time).
-_QUOTES: Final = 8
+#: The share of stale quotes that trades; the rest is cancelled in time.
 _TRADED_SHARE: Final = 0.4
 #: At most this many levels trade when the fair price jumps over them in one step.
 _MOST_STALE_TRADES: Final = 3
@@ -96,13 +96,21 @@ class Venue:
         self._rng = random.Random(f"{seed}/{contract.exchange}/{contract.symbol}")
         self._level_usd = _LEVEL_USD * spec.depth_factor * share
         self._flow_hz = 5.0 * spec.activity * share
-        self._tick_bps = contract.price.step / spec.reference_price * 1e4
-        self._max_levels = MAX_LEVELS[contract.exchange]
         self._basis_bps = self._rng.uniform(-0.8, 0.8)
-        self._salt = zlib.crc32(f"{seed}/{contract.symbol}".encode())
-        self._trade_id = 1_000_000 + self._salt % 1_000_000
+        salt = zlib.crc32(f"{seed}/{contract.symbol}".encode())
+        self._trade_id = 1_000_000 + salt % 1_000_000
         plant_rng = random.Random(f"{seed}/{contract.exchange}/{contract.symbol}/plants")
         self.plants = Plants(contract, rates=style.plants, usd=self._level_usd, wall_rng=self._rng, rng=plant_rng)
+        self.makers = Makers(
+            contract,
+            self.book,
+            self.plants,
+            rng=self._rng,
+            level_usd=self._level_usd,
+            tick_bps=contract.price.step / spec.reference_price * 1e4,
+            max_levels=MAX_LEVELS[contract.exchange],
+            salt=salt,
+        )
         self.traders = TraderPool(
             rate_hz=style.rate_hz,
             is_steady=style.is_calm,
@@ -184,7 +192,7 @@ class Venue:
         taker_buys = position.position_side == "short"
         side = self.book.asks if taker_buys else self.book.bids
         if len(side.keys) < 5:
-            self._refill(side, position.liquidation_price / self.contract.price.step)
+            self.makers.refill(side, position.liquidation_price / self.contract.price.step)
         near = sum(lots for _, lots in side.top(_FORCED_LEVELS))
         lots = min(position.lots, max(1, near // 3))
         fills = side.sweep(lots)
@@ -244,8 +252,8 @@ class Venue:
         if held is not None:
             best_ask = held + 1
             best_bid = held
-        self._quote(self.book.bids, best_bid, regime)
-        self._quote(self.book.asks, best_ask, regime)
+        self.makers.quote(self.book.bids, best_bid, regime.activity)
+        self.makers.quote(self.book.asks, best_ask, regime.activity)
         self._keep_plants(trades, best_bid, best_ask)
         stands = max(best_bid, min(best_ask, wanted))
         return stands, 0.25 * (stands - wanted) / wanted * 1e4
@@ -281,55 +289,6 @@ class Venue:
                 trades += self._as_trades([Fill(price_ticks, traded)], taker_buys)
         return limit_ticks if is_barred else None
 
-    def _quote(self, side: BookSide, best_ticks: int, regime: Regime) -> None:
-        rng, plants = self._rng, self.plants
-        self._place(side, best_ticks, 0)
-        for _ in range(_QUOTES if regime.activity < 3 else _QUOTES + 6):
-            self._place(side, best_ticks, self._draw_offset())
-        crowded = len(side.keys) / self._max_levels
-        for _ in range(int(_QUOTES * crowded + 0.5)):
-            key = side.keys[int(len(side.keys) * rng.random() ** 2)]
-            price_ticks = side.sign * key
-            if price_ticks != best_ticks and not plants.holds(price_ticks):
-                side.set_level(price_ticks, 0)
-        side.truncate(self._max_levels)
-
-    def _draw_offset(self) -> int:
-        """Distance from the touch in ticks: dense near it, with a long tail."""
-        rng = self._rng
-        draw = rng.random()
-        if draw < 0.5:
-            bps = rng.expovariate(1 / 2.0)
-        elif draw < 0.85:
-            bps = rng.expovariate(1 / 18.0)
-        else:
-            bps = 250.0 * rng.random() ** 1.7
-        return max(1, round(bps / self._tick_bps))
-
-    def _place(self, side: BookSide, best_ticks: int, offset_ticks: int) -> None:
-        price_ticks = best_ticks + side.sign * offset_ticks
-        if price_ticks <= 0 or self.plants.holds(price_ticks):
-            return
-        shape = 0.35 + min(1.6, 0.12 * offset_ticks * self._tick_bps)
-        usd = self._level_usd * shape * self._texture(price_ticks) * self._rng.lognormvariate(-0.3, 0.7)
-        side.set_level(price_ticks, self.contract.lots_of_usd(usd, price_ticks * self.contract.price.step))
-
-    def _texture(self, price_ticks: int) -> float:
-        """How much liquidity a price zone attracts: the same for the whole run, so that bands persist."""
-        zone = int(price_ticks * self._tick_bps / 2.5)
-        hashed = (zone * 2_654_435_761 + self._salt) & 0xFFFFFFFF
-        unit = ((hashed ^ (hashed >> 15)) * 2_246_822_519 & 0xFFFFFFFF) / 0xFFFFFFFF
-        return 0.35 + 0.8 * unit + (4.0 if unit > 0.93 else 0.0)
-
-    def _refill(self, side: BookSide, near_ticks: float) -> None:
-        best = int(near_ticks) if side.sign < 0 else int(near_ticks) + 1
-        opposite = self.book.bids if side.sign > 0 else self.book.asks
-        touch = opposite.best()
-        if touch is not None:
-            best = min(best, touch - 1) if side.sign < 0 else max(best, touch + 1)
-        for _ in range(40):
-            self._place(side, best, self._draw_offset())
-
     def _keep_plants(self, trades: list[Trade], best_bid: int, best_ask: int) -> None:
         executed = [(trade.price_ticks, trade.lots) for trade in trades]
         changes = self.plants.keep(self.book, executed, best_bid, best_ask, dt_s=self._dt_s)
@@ -337,13 +296,8 @@ class Venue:
         self._iceberg_changes += changes.icebergs
 
     def _fill_book(self, price: float) -> None:
-        fair_ticks = price / self.contract.price.step
-        best_bid = math.floor(fair_ticks)
-        for side, best in ((self.book.bids, best_bid), (self.book.asks, best_bid + 1)):
-            self._place(side, best, 0)
-            for _ in range(3 * self._max_levels):
-                self._place(side, best, self._draw_offset())
-            side.truncate(int(0.8 * self._max_levels))
+        best_bid = math.floor(price / self.contract.price.step)
+        self.makers.fill(best_bid)
         for _ in range(6):
             self._keep_plants([], best_bid, best_bid + 1)
         self.book.bids.take_changes()

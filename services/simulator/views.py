@@ -40,10 +40,11 @@ class DepthView:
 
 
 def _difference(before: dict[int, int], after: dict[int, int]) -> list[LevelChange]:
-    gone = [LevelChange(price, 0) for price in before.keys() - after.keys()]
-    gone += [LevelChange(price, after[price]) for price, _ in after.items() - before.items()]
-    gone.sort()
-    return gone
+    known = before.get
+    changes = [LevelChange(price, 0) for price in before if price not in after]
+    changes += [LevelChange(price, lots) for price, lots in after.items() if known(price) != lots]
+    changes.sort()
+    return changes
 
 
 def changes_of(side: BookSide, prices: Iterable[int]) -> list[LevelChange]:

@@ -85,34 +85,32 @@ class WallPlan:
         self._usd = usd
         self._rng = rng
         self._is_taken = is_taken
-        self._walls: dict[int, tuple[Wall, float]] = {}
-
-    def holds(self, price_ticks: int) -> bool:
-        return price_ticks in self._walls
+        #: Wall and seconds left by price.
+        self.held: dict[int, tuple[Wall, float]] = {}
 
     def standing(self) -> list[Wall]:
-        return [wall for wall, _ in self._walls.values()]
+        return [wall for wall, _ in self.held.values()]
 
     def evolve(self, book: Book, best_bid: int, best_ask: int, *, dt_s: float) -> list[Wall]:
         """Age the walls that rest in `book`; returns those planted and those ended (with `lots` 0) in this step."""
         changes: list[Wall] = []
-        for price_ticks, (wall, left_s) in list(self._walls.items()):
+        for price_ticks, (wall, left_s) in list(self.held.items()):
             ending = wall.fate(book, best_bid, best_ask) or ("pulled" if left_s <= dt_s else "")
             if ending:
-                del self._walls[price_ticks]
+                del self.held[price_ticks]
                 changes.append(wall.ended(ending))
             else:
-                self._walls[price_ticks] = (wall, left_s - dt_s)
+                self.held[price_ticks] = (wall, left_s - dt_s)
         for is_ask in (False, True):
             if self._rng.random() < 0.5 and self._count(is_ask) < _WALLS_A_SIDE:
                 wall = self._plant(best_ask if is_ask else best_bid, is_ask)
-                if wall.price_ticks > 0 and wall.price_ticks not in self._walls and not self._is_taken(wall.price_ticks):
-                    self._walls[wall.price_ticks] = (wall, wall.life_s)
+                if wall.price_ticks > 0 and wall.price_ticks not in self.held and not self._is_taken(wall.price_ticks):
+                    self.held[wall.price_ticks] = (wall, wall.life_s)
                     changes.append(wall)
         return changes
 
     def _count(self, is_ask: bool) -> int:
-        return sum(wall.is_ask == is_ask for wall, _ in self._walls.values())
+        return sum(wall.is_ask == is_ask for wall, _ in self.held.values())
 
     def _plant(self, best_ticks: int, is_ask: bool) -> Wall:
         rng = self._rng
