@@ -43,17 +43,19 @@ def test_the_likelihood_equals_the_obvious_double_sum(seed: int, n: int, mu: flo
 
 @settings(deadline=None, max_examples=40)
 @given(SEEDS, st.floats(0.05, 2), st.floats(0.01, 1.5), st.floats(0.05, 5))
-def test_the_gradient_is_the_slope_of_the_likelihood(seed: int, mu: float, ratio: float, beta: float) -> None:
+def test_the_gradient_and_the_hessian_are_the_slopes_of_the_likelihood(seed: int, mu: float, ratio: float, beta: float) -> None:
     times = np.sort(np.random.default_rng(seed).uniform(0, 50, 40))
     is_first = np.arange(40) == 0
     data = hawkes._Data(np.where(is_first, 0, np.diff(times, prepend=0)), is_first, 50 - times, 50.0)
     point = np.array([mu, ratio, beta])
-    gradient = hawkes._likelihood(data, mu, ratio, beta)[1]
+    found = hawkes._likelihood(data, mu, ratio, beta)
     for row in range(3):
         step = np.zeros(3)
         step[row] = 1e-5 * point[row]
-        slope = (hawkes._likelihood(data, *(point + step))[0] - hawkes._likelihood(data, *(point - step))[0]) / (2 * step[row])
-        assert gradient[row] == pytest.approx(slope, rel=1e-4, abs=1e-4)
+        above, below = hawkes._likelihood(data, *(point + step)), hawkes._likelihood(data, *(point - step))
+        slope, bend = (above.value - below.value) / (2 * step[row]), (above.gradient - below.gradient) / (2 * step[row])
+        assert found.gradient[row] == pytest.approx(slope, rel=1e-4, abs=1e-4)
+        assert found.hessian[row] == pytest.approx(bend, rel=1e-4, abs=1e-4 * np.abs(found.hessian).max())
 
 
 @pytest.mark.parametrize("ratio", [0.2, 0.5, 0.8, 0.95])
