@@ -184,8 +184,23 @@ COPY (
     WHERE instrument_id = ANY (%(ids)s) AND start_time >= %(start)s AND start_time < %(end)s
 ) TO STDOUT (FORMAT binary);
 
+-- name: clusters_at_moments
+-- Of the moments every_s apart that end with the window, its start excluded: a probe of the primary key each. OFFSET 0 keeps the
+-- planner from joining whole days instead.
+COPY (
+    SELECT found.*
+    FROM generate_series(%(end)s, %(start)s + interval '1 microsecond', make_interval(secs => -%(every_s)s)) AS moment,
+         LATERAL (
+             SELECT instrument_id, event_time, peak_price, low_price, high_price, mid_price, long_usd, short_usd,
+                    prominence_share, z_robust, z_classic, n_events, rank
+             FROM heatmap_clusters
+             WHERE instrument_id = ANY (%(ids)s) AND window_s = %(window_s)s AND event_time = moment
+             OFFSET 0
+         ) AS found
+) TO STDOUT (FORMAT binary);
+
 -- name: clusters_in_window
--- Of the moments every_s apart that end with the window, its start excluded.
+-- The same for moments that lie close together: reading past the others is cheaper than looking each one up.
 COPY (
     SELECT instrument_id, event_time, peak_price, low_price, high_price, mid_price, long_usd, short_usd, prominence_share,
            z_robust, z_classic, n_events, rank

@@ -24,6 +24,8 @@ from services.domain.finding_columns import (
 from services.domain.findings import ALL_EXCHANGES, Iceberg, WhaleOrder, WhaleTrade
 from services.domain.windows import TimeWindow, from_us
 
+# From here on a look-up of every moment beats reading the minutes between (benchmarks/bench_store_findings.py).
+_SPARSE_S: Final = 300
 _STANDING_ORDER: Final = ("exchange", "price_ticks", "is_bid")
 Row = TypeVar("Row", WhaleOrder, Iceberg, WhaleTrade)
 Made = TypeVar("Made", bound=Columns)
@@ -64,8 +66,9 @@ class FindingReader:
     def clusters(self, window: TimeWindow, instrument: str, *, window_s: int, every_s: int = 60) -> ClusterColumns:
         cluster_step_us(every_s)
         formats = formats_of("heatmap_clusters", without=("window_s",))
+        query = "clusters_at_moments" if every_s >= _SPARSE_S else "clusters_in_window"
         found = self._streams.found(
-            "clusters_in_window", formats, window, instrument, (ALL_EXCHANGES,),
+            query, formats, window, instrument, (ALL_EXCHANGES,),
             then_by=("rank",), window_s=window_s, every_s=every_s,
         )  # fmt: skip
         return cluster_columns([]) if found is None else _columns(ClusterColumns, found)

@@ -1,8 +1,10 @@
--- Every statement of the store but those for findings (finding_queries.sql), by name. Parameters are named; table names are constants here. Times are timestamptz in UTC.
+-- Every statement of the store but those for findings (finding_queries.sql), by name. Parameters are named; table names are
+-- constants here. Times are timestamptz in UTC.
 
 -- name: session
--- Settings of every connection: the schema of this source, UTC, and a bound on every statement.
-SELECT set_config('search_path', %(schema)s, false), set_config('TimeZone', 'UTC', false),
+-- Settings of every connection: the schema of this source, UTC, a bound on every statement; and no compiling of statements that
+-- run for milliseconds.
+SELECT set_config('search_path', %(schema)s, false), set_config('TimeZone', 'UTC', false), set_config('jit', 'off', false),
        set_config('statement_timeout', %(statement_timeout_ms)s, false),
        set_config('idle_in_transaction_session_timeout', %(statement_timeout_ms)s, false);
 

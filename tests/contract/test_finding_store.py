@@ -258,7 +258,7 @@ def test_the_window_of_clusters_includes_its_end_and_not_its_start(store: EventS
     assert found.event_time_us.tolist() == [T0 + each * MINUTE for each in range(1, 11)]
 
 
-@pytest.mark.parametrize("every_s", [60, 180, 3_600, 90, 1])
+@pytest.mark.parametrize("every_s", [60, 180, 300, 420, 3_600, 90, 1])
 @pytest.mark.parametrize("end_minute", [0, 7])
 def test_clusters_are_thinned_to_moments_counted_back_from_the_end(store: EventStore, every_s: int, end_minute: int) -> None:
     at = [T0 + each * MINUTE for each in range(-90, 10)]
@@ -416,7 +416,7 @@ def test_both_stores_hold_the_same_findings_after_any_batches(postgres_store: Po
     assert repr(memory_store.icebergs(WHOLE_DAY, name)) == repr(postgres_store.icebergs(WHOLE_DAY, name))
     same(memory_store.market_minutes(WHOLE_DAY, name), postgres_store.market_minutes(WHOLE_DAY, name))
     same(memory_store.risk_minutes(WHOLE_DAY, name), postgres_store.risk_minutes(WHOLE_DAY, name))
-    for every_s in (60, 120):
+    for every_s in (60, 120, 600):
         both = [each.clusters(TimeWindow(T0, T0 + 3 * MINUTE), name, window_s=3_600, every_s=every_s)
                 for each in (memory_store, postgres_store)]  # fmt: skip
         same(*both)

@@ -13,7 +13,9 @@ from db.connect import open_store
 from db.migrate import Migration, load_migrations, migrate
 from db.pool import connect
 from services.domain.errors import ConfigError, StoreRejected
+from services.ports import AppendResult
 from tests.pg import as_user, execute
+from tests.store_rows import BTC, T0, WHOLE_DAY, bar, cluster, market_minute, whale_order
 
 pytestmark = pytest.mark.postgres
 
@@ -65,6 +67,26 @@ def test_only_what_is_new_is_applied(database_url: str) -> None:
     more = [*known, Migration(len(known) + 1, "more", "CREATE TABLE more (n integer)")]
     assert migrated(database_url, more) == len(more)
     assert execute(database_url, "SELECT to_regclass('heatmap_live.more') IS NOT NULL") == [(True,)]
+
+
+def test_a_database_of_the_first_version_keeps_its_rows_and_takes_findings(empty_database: str) -> None:
+    known = load_migrations()
+    assert migrated(empty_database, known[:1]) == 1
+    for statement in (
+        "INSERT INTO heatmap_live.instruments (exchange, instrument) VALUES ('binance', 'BTC-USDT-PERP')",
+        "CREATE TABLE heatmap_live.trade_bars_p20240808 PARTITION OF heatmap_live.trade_bars "
+        "FOR VALUES FROM ('2024-08-08 00:00+00') TO ('2024-08-09 00:00+00')",
+        "INSERT INTO heatmap_live.trade_bars "
+        "SELECT '2024-08-08 08:00+00', instrument_id, 3, 100, 104, 98, 101, 1, 2, 3, 4, 5, 0.5, 0.25, 0, 0, 0 "
+        "FROM heatmap_live.instruments",
+    ):
+        execute(empty_database, statement)
+    with closing(open_store(database_url=empty_database, data_dir=Path())) as store:
+        assert store.status().schema_version == len(known)
+        assert store.trade_bars(WHOLE_DAY, BTC).close.tolist() == [101.0]
+        assert store.append([bar(), whale_order(), market_minute(), cluster()]) == AppendResult(3, 1)
+        assert store.whale_orders(WHOLE_DAY, BTC) == [whale_order()]
+        store.maintain(T0)
 
 
 def test_a_database_newer_than_the_program_is_refused(database_url: str) -> None:

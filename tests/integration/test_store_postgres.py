@@ -24,7 +24,27 @@ from services.domain.errors import ConfigError, StoreRejected, StoreUnavailable
 from services.domain.windows import TimeWindow, from_us
 from services.ports import AppendResult
 from tests.pg import execute, on_database
-from tests.store_rows import BTC, DAY, ETH, MINUTE, SECOND, T0, WHOLE_DAY, bar, gap, liquidation, metrics, tile, trade
+from tests.store_rows import (
+    BTC,
+    DAY,
+    ETH,
+    MINUTE,
+    SECOND,
+    T0,
+    WHOLE_DAY,
+    bar,
+    cluster,
+    gap,
+    iceberg,
+    liquidation,
+    market_minute,
+    metrics,
+    risk_minute,
+    tile,
+    trade,
+    whale_order,
+    whale_trade,
+)  # fmt: skip
 
 pytestmark = pytest.mark.postgres
 
@@ -252,6 +272,8 @@ def filled_store(postgres_store: PostgresStore, database_url: str) -> PostgresSt
         postgres_store.append([make(each, instrument=name) for each in at for name in names for make in makers])
         starts = [T0 - day * DAY + row * MINUTE for row in range(n_minutes)]
         postgres_store.append([tile(start, instrument=name) for start in starts for name in names])
+        finders = (whale_order, iceberg, whale_trade, market_minute, cluster, risk_minute)
+        postgres_store.append([make(start, instrument=name) for start in starts for name in names for make in finders])
     execute(database_url, "ANALYZE")
     return postgres_store
 
@@ -259,7 +281,8 @@ def filled_store(postgres_store: PostgresStore, database_url: str) -> PostgresSt
 def plan_nodes(store: PostgresStore, name: str, **parameters: object) -> list[dict]:
     """The scans in the plan of a named read, over five minutes of one instrument."""
     statement = re.sub(r"^COPY \((.*)\) TO STDOUT \(FORMAT binary\)$", r"\1", QUERIES[name], flags=re.DOTALL)
-    span = {"ids": [1], "start": from_us(T0), "end": from_us(T0 + 5 * MINUTE), "after": from_us(T0 - MINUTE), "step_s": 1}
+    span = {"ids": [1], "start": from_us(T0), "end": from_us(T0 + 5 * MINUTE), "after": from_us(T0 - MINUTE), "step_s": 1,
+            "window_s": 3_600, "every_s": 60}  # fmt: skip
     with store.pool.borrow("explain") as borrowed, borrowed.cursor() as cursor:
         cursor.execute(cursor.mogrify(b"EXPLAIN (FORMAT json) " + statement.encode(), span | parameters))
         (found,) = cursor.fetchone()
@@ -279,21 +302,42 @@ HOT_READS = {
     "trade_bars_merged": "trade_bars",
     "metrics_in_window": "market_metrics",
     "book_tiles_in_window": "orderbook_tiles",
+    "whale_orders_in_window": "whale_orders",
+    "icebergs_in_window": "icebergs",
+    "whale_trades_in_window": "whale_trades",
+    "market_minutes_in_window": "market_minutes",
+    "clusters_in_window": "heatmap_clusters",
+    "risk_minutes_in_window": "risk_minutes",
 }
 
 
-def test_a_short_window_touches_one_day_by_its_primary_key(filled_store: PostgresStore) -> None:
+def an_id_in(table: str, database_url: str) -> int:
+    """The id of an instrument that the table has rows of."""
+    ((instrument_id,),) = execute(database_url, f"SELECT instrument_id FROM heatmap_live.{table} LIMIT 1")
+    return instrument_id
+
+
+def test_a_short_window_touches_one_day_by_its_primary_key(filled_store: PostgresStore, database_url: str) -> None:
     for name, table in HOT_READS.items():
-        nodes = plan_nodes(filled_store, name)
+        nodes = plan_nodes(filled_store, name, ids=[an_id_in(table, database_url)])
         day = partition_name(table, T0 // US_PER_DAY)
         assert {node["Relation Name"] for node in nodes if "Relation Name" in node} == {day}, name
         assert {node["Index Name"] for node in nodes if "Index Name" in node} == {f"{day}_pkey"}, name
 
 
+def test_clusters_far_apart_are_looked_up_one_by_one(filled_store: PostgresStore, database_url: str) -> None:
+    span = {"start": from_us(T0 - 30 * DAY), "end": from_us(T0), "every_s": 3_600}
+    nodes = plan_nodes(filled_store, "clusters_at_moments", ids=[an_id_in("heatmap_clusters", database_url)], **span)
+    busy_day = partition_name("heatmap_clusters", T0 // US_PER_DAY)
+    assert {node["Node Type"] for node in nodes if node.get("Relation Name") == busy_day} <= {"Index Scan", "Bitmap Heap Scan"}
+    assert f"{busy_day}_pkey" in {node.get("Index Name") for node in nodes}
+
+
 def test_the_span_of_a_table_is_found_from_its_ends_and_not_by_reading_it(filled_store: PostgresStore) -> None:
     nodes = plan_nodes(filled_store, "time_spans")
     scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
-    assert not any(name.startswith(("liquidation_events", "trade_bars", "orderbook_tiles")) for name in scanned)
+    big = ("liquidation_events", "trade_bars", "orderbook_tiles", "whale_trades", "market_minutes", "heatmap_clusters")
+    assert not any(name.startswith(big) for name in scanned)
 
 
 # --- queries.sql ---------------------------------------------------------------------------------------------------------
@@ -310,6 +354,15 @@ def test_a_name_used_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         parse_queries("-- name: a\nSELECT 1;\n-- name: a\nSELECT 2;\n")
     assert parse_queries("-- name: a\n-- why\nSELECT 1;\n") == {"a": "SELECT 1"}
+
+
+def test_a_finding_that_stands_has_a_null_end_at_rest_and_nan_is_nan(postgres_store: PostgresStore, database_url: str) -> None:
+    ended = whale_order(T0 + 1, end_time_us=T0 + SECOND, ending="filled")
+    postgres_store.append([whale_order(), ended, iceberg(), risk_minute()])
+    columns = "end_time, ending FROM heatmap_live.whale_orders ORDER BY start_time"
+    assert execute(database_url, f"SELECT {columns}") == [(None, 0), (from_us(T0 + SECOND), 2)]
+    assert execute(database_url, "SELECT end_time FROM heatmap_live.icebergs") == [(None,)]
+    assert execute(database_url, "SELECT predicted_part::text FROM heatmap_live.risk_minutes") == [("NaN",)]
 
 
 def test_a_gap_without_an_end_is_null_at_rest(postgres_store: PostgresStore, database_url: str) -> None:
