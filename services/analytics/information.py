@@ -98,7 +98,7 @@ def information_coefficient(
               are positive on the whole (conservative)
     interval  percentiles of the correlation of the (once made) ranks over blocks drawn with replacement
     raises    NotEnoughData under 10 blocks, or where the signal or the return is constant; ValueError for infinite values
-    cost      O(n log n + resamples · blocks); 43,200 rows in blocks of 180 with 1,000 resamples in 20 ms
+    cost      O(n log n + resamples · blocks); 43,200 rows in blocks of 180 with 1,000 resamples in 35 ms
     source    Künsch (1989) for blocks; oracle in the tests: scipy.stats.spearmanr
     """
     if signal.shape != future_returns.shape or signal.ndim != 1:

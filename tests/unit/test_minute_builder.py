@@ -195,7 +195,8 @@ def test_what_comes_after_its_minute_was_finished_is_counted_and_left_out() -> N
     builder.on_liquidation(True, 10.0, T0 + 2)
     builder.on_second(99, 100, 1, 1, 1, 1, T0 + 2)
     builder.on_ofi(10.0, T0 + 2)
-    assert builder.n_late == 4
+    builder.on_run(True, 10.0, "small", T0 + 2)
+    assert builder.n_late == 5
     assert builder.partial() is None
 
 
@@ -325,6 +326,22 @@ def test_a_minute_whose_first_trade_had_no_bounds_has_none() -> None:
     assert math.isnan(first.small_bound_usd)
     assert (second.whale_bound_usd, second.small_bound_usd) == (8.0, 2.0)
     assert (quiet.whale_bound_usd, quiet.small_bound_usd) == (7.0, 3.0)
+
+
+def test_a_run_counts_in_its_class_and_not_as_a_trade() -> None:
+    builder = builder_at()
+    builder.on_trade(True, 30.0, "", T0)
+    builder.on_run(True, 900.0, "whale", T0)
+    builder.on_run(False, 800.0, "whale", T0)
+    builder.on_run(True, 7.0, "small", T0)
+    builder.on_run(False, 5.0, "small", T0)
+    builder.on_run(True, 60.0, "", T0)
+    minute = builder.partial()
+    assert minute is not None
+    assert (minute.n_trades, minute.buy_usd, minute.sell_usd) == (1, 30.0, 0.0)
+    assert (minute.whale_buy_usd, minute.whale_sell_usd, minute.small_buy_usd, minute.small_sell_usd) == (900.0, 800.0, 7.0, 5.0)
+    with pytest.raises(ValueError, match="run's notional_usd was nan"):
+        builder.on_run(True, math.nan, "", T0)
 
 
 def test_the_partial_minute_is_the_newest_and_not_watched_yet() -> None:

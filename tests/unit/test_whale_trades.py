@@ -123,6 +123,24 @@ def test_a_trade_without_price_or_notional_is_refused(price: float, notional_usd
         TradeMerger("okx", "BTC-USDT-PERP").add(T0, True, price, notional_usd, 1, 0.0)
 
 
+@given(row_steps)
+def test_every_run_is_told_once_whatever_its_size(steps: list[tuple[int, bool, float, int]]) -> None:
+    rows = in_order(steps)
+    merger = TradeMerger("okx", "BTC-USDT-PERP", floor_usd=250.0)
+    runs = []
+    for trade_key, row in enumerate(rows):
+        whale = merger.add(*row, trade_key, 100.0)
+        runs += [merger.last_run] if merger.last_run else []
+        assert (whale is not None) == (merger.last_run is not None and merger.last_run.notional_usd >= 250.0)
+    merger.flush(10**18)
+    runs += [merger.last_run] if merger.last_run else []
+    assert [(each.time_us, each.end_time_us, each.is_buy, each.notional_usd) for each in runs] == [
+        summary(run)[:4] for run in slow_runs(rows)
+    ]
+    assert merger.flush(10**18) is None
+    assert merger.last_run is None
+
+
 def test_a_negative_floor_is_refused() -> None:
     with pytest.raises(ValueError, match="floor_usd was -1"):
         TradeMerger("okx", "BTC-USDT-PERP", floor_usd=-1.0)
