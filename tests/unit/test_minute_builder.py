@@ -286,12 +286,29 @@ def test_a_minute_that_lost_a_moment_is_not_watched(lost_s: float, found_s: floa
     assert all(each.is_trade_watched for each in minutes)
 
 
-def test_a_loss_told_twice_keeps_its_earlier_start() -> None:
+@pytest.mark.parametrize("told_us", [(MINUTE + 1, 1), (1, MINUTE + 1)])
+def test_a_loss_told_twice_keeps_its_earlier_start(told_us: tuple[int, int]) -> None:
     builder = builder_at()
-    builder.unwatched(EventKind.TRADE, T0 + MINUTE + 1)
-    builder.unwatched(EventKind.TRADE, T0 + 1)
+    for lost_us in told_us:
+        builder.unwatched(EventKind.TRADE, T0 + lost_us)
     builder.watched(EventKind.TRADE, T0 + MINUTE + 2)
     assert [each.is_trade_watched for each in builder.advance(T0 + 3 * MINUTE + 2 * S)] == [False, False, True]
+
+
+def test_a_feed_found_before_it_was_lost_was_lost_for_a_moment() -> None:
+    builder = builder_at()
+    builder.unwatched(EventKind.TRADE, T0 + MINUTE + 5)
+    builder.watched(EventKind.TRADE, T0 + MINUTE - 5)
+    assert [each.is_trade_watched for each in builder.advance(T0 + 3 * MINUTE + 2 * S)] == [True, False, True]
+
+
+def test_losses_of_finished_minutes_are_forgotten() -> None:
+    builder = builder_at()
+    for number in range(50):
+        builder.unwatched(EventKind.TRADE, T0 + number * MINUTE + 1)
+        builder.watched(EventKind.TRADE, T0 + number * MINUTE + 2)
+        builder.advance(T0 + (number + 1) * MINUTE + 2 * S)
+    assert all(len(watch._spans) <= 1 for watch in builder._watches.values())
 
 
 def test_losing_the_book_leaves_the_other_feeds_watched() -> None:
