@@ -21,7 +21,7 @@ from services.ingest.budget import WeightBudget
 from services.ingest.catalog import first_catalog, wanted_instruments
 from services.ingest.connection_stats import LAG_SAMPLE_S
 from services.ingest.counters import ErrorCounts
-from services.ingest.detectors import MakeWatch, no_detectors
+from services.ingest.detectors import MakeWatch, market_watches
 from services.ingest.feeds import ExchangeFeeds
 from services.ingest.inbox import Inbox
 from services.ingest.maintenance import Maintenance, last_alive_us
@@ -48,7 +48,10 @@ _IN_FLIGHT_US: Final = 1_000_000  # what came in the last moment before a kill h
 
 
 class Collector:
-    """Collects from live (or simulated) exchanges. Public methods may be called from any thread; `stop` ends it for good."""
+    """Collects from live (or simulated) exchanges. Public methods may be called from any thread; `stop` ends it for good.
+
+    `make_watch`: the detectors of one instrument; None for the real ones, `no_detectors` where events are only passed on.
+    """
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Collector:
         bundled: Sequence[Instrument] = (),
         recorder: Recorder | None = None,
         adapters: Mapping[str, AdapterFactory] = ADAPTERS,
-        make_watch: MakeWatch = no_detectors,
+        make_watch: MakeWatch | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -90,7 +93,7 @@ class Collector:
             ask_snapshot=self._ask_snapshot,
             on_unknown_symbol=self._on_unknown_symbol,
             monotonic=time.monotonic,
-            make_watch=make_watch,
+            make_watch=make_watch or market_watches(whale_min_usd=settings.whale_min_usd),
         )
         self._catalog = first_catalog(store, bundled)
         self._feeds: dict[str, ExchangeFeeds] = {}

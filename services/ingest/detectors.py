@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
+from services.analytics.market_watch import MarketWatch
+from services.analytics.minute_builder import GRACE_US
 from services.domain.book_sampling import SecondClock
 from services.domain.events import BookUpdate, EventKind, FeedGap, Liquidation, Trade
 from services.domain.findings import Finding, Iceberg, MarketMinute, WhaleOrder
@@ -82,6 +84,15 @@ class IdleWatch:
 
 
 MakeWatch = Callable[[Instrument], Watch]
+
+
+def market_watches(*, whale_min_usd: float) -> MakeWatch:
+    """Real watches: `whale_min_usd` is the floor of whale orders in the deepest books."""
+
+    def make(instrument: Instrument) -> Watch:
+        return MarketWatch(instrument.exchange, instrument.instrument, float(instrument.tick), whale_min_usd=whale_min_usd)
+
+    return make
 
 
 def no_detectors(_instrument: Instrument) -> Watch:
@@ -206,7 +217,7 @@ class WatchSeat:
                 self._known.add(key)
             else:
                 self._known.discard(key)
-        elif isinstance(finding, MarketMinute) and finding.start_time_us + _MINUTE_US > max(self._now_us, self._last_event_us):
+        elif isinstance(finding, MarketMinute) and finding.start_time_us + _MINUTE_US + GRACE_US > self._now_us:
             return  # still filling: pages see it, the store gets it when it is whole
         self._outlet.store(finding)
 

@@ -23,7 +23,7 @@ from services.exchanges.registry import ADAPTERS
 from services.ingest.catalog import first_catalog, wanted_instruments
 from services.ingest.connection_stats import ConnectionStats
 from services.ingest.counters import ErrorCounts
-from services.ingest.detectors import MakeWatch, no_detectors
+from services.ingest.detectors import MakeWatch, market_watches
 from services.ingest.maintenance import Maintenance
 from services.ingest.outlet import Outlet
 from services.ingest.pipeline import Pipeline
@@ -70,7 +70,7 @@ class ReplayCollector:
         live: LiveState,
         bundled: Sequence[Instrument] = (),
         adapters: Mapping[str, AdapterFactory] = ADAPTERS,
-        make_watch: MakeWatch = no_detectors,
+        make_watch: MakeWatch | None = None,
     ) -> None:
         self._settings = settings
         self._recording = recording
@@ -101,7 +101,7 @@ class ReplayCollector:
             ask_snapshot=lambda _instrument: None,
             on_unknown_symbol=lambda _exchange: None,
             monotonic=time.monotonic,
-            make_watch=make_watch,
+            make_watch=make_watch or market_watches(whale_min_usd=settings.whale_min_usd),
         )
         self._sessions: dict[tuple[str, str], Session] = {}
         self._answering: dict[str, ExchangeAdapter] = {}

@@ -21,6 +21,7 @@ from services.domain.windows import TimeWindow
 from services.exchanges.adapter import ExchangeAdapter
 from services.exchanges.registry import ADAPTERS
 from services.ingest.collector import Collector, CollectorSettings, ExchangeEndpoints
+from services.ingest.detectors import MakeWatch
 from services.ingest.settings import LinkTimings
 from services.live.memory import MemoryLiveState
 from services.simulator.process import SimulatorProcess
@@ -60,6 +61,7 @@ class Setup:
         store: MemoryStore | None = None,
         adapters: Mapping[str, Callable[..., ExchangeAdapter]] | None = None,
         bundled: Sequence[Instrument] = (),
+        make_watch: MakeWatch | None = None,
         **changes: Any,
     ) -> None:
         sys.setswitchinterval(0.001)
@@ -82,6 +84,7 @@ class Setup:
             clock=SystemClock(),
             bundled=bundled,
             adapters=adapters or QUICK_ADAPTERS,
+            make_watch=make_watch,
         )
 
     def __enter__(self) -> Setup:
