@@ -128,8 +128,7 @@ def _spread(first: Float64, last: Float64, usd: Float64, n_bins: int) -> Float64
     between = np.where(covered > 0, np.cumsum(begin - stop), 0.0)[
         :n_bins
     ]  # where no bar lies, the differences leave rounding behind
-    summed: Float64 = in_left + in_right + np.maximum(between, 0.0)
-    return summed
+    return np.asarray(in_left + in_right + np.maximum(between, 0.0), np.float64)
 
 
 def _check(lows: Float64, highs: Float64, usd: Float64, price_edges: Float64) -> None:
