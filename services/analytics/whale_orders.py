@@ -2,7 +2,8 @@
 
 **Bound.** Per side, the log notionals of the levels in a distance band (0–10, 10–50, 50–200, over 200 bps of the mid) give
 `median + 3 · 1.4826 · MAD`; a band of fewer than 20 levels is judged by its whole side, a side of fewer than 20 not at all.
-The spread is taken as at least 0.1, so that a book of equal levels does not make a whale of a level one lot larger.
+The spread is taken as at least 0.1, so that a book of equal levels does not make a whale of a level one lot larger. Bounds are made
+anew every 5 s of each side: they change slowly, and cost more than all the rest of a look.
 
 **Floor.** At least `min_usd · min(1, depth / 10 M USD)`, where depth is what rests within 50 bps on both sides, averaged
 geometrically over the last minutes: about 1 for BTC on a large exchange, in proportion less for a thinner book (at least 1/50).
@@ -13,7 +14,8 @@ of that bound: flickering about the bound makes one whale, not many. Trades come
 
 **Ending.** `filled` when trades at its price explain at least half of all that it lost between looks; `left_range` when its price
 is beyond the farthest level seen; else `pulled` when less than half of its peak is left, and `shrunk` when more. A farthest level
-that is taken away counts as `left_range`, for the two look the same.
+that is taken away counts as `left_range`, for the two look the same. Where the trade feed was lost when it fell, and trades did not
+explain it, its ending is `unknown`.
 """
 
 from __future__ import annotations
@@ -46,6 +48,9 @@ _FILLED_SHARE: Final = 0.5  # of what was lost
 _PULLED_SHARE: Final = 0.5  # of the peak
 _GREW: Final = 1.2
 _DECIDE_AFTER_US: Final = 1_500_000
+_BOUNDS_EVERY_US: Final = 5_000_000
+_BLIND_BEFORE_US: Final = 2_000_000  # a fall is explained by trades since the look before, and one more
+_FOR_EVER_US: Final = 1 << 62
 _LONGEST_SILENCE_US: Final = 60_000_000  # looks farther apart than this do not see the same book
 _CHANGED: Final = 0.1  # of the notional last reported: worth a row
 _CHANGE_EVERY_US: Final = 3_000_000
@@ -79,6 +84,17 @@ class _Bound(NamedTuple):
     @property
     def log_usd(self) -> float:
         return self.centre + SIGMAS * self.spread
+
+
+class _Side:
+    """What is remembered of one side between looks."""
+
+    __slots__ = ("bounds", "bounds_until_us", "walls")
+
+    def __init__(self) -> None:
+        self.walls: dict[int, _Wall] = {}
+        self.bounds: list[_Bound] | None = None
+        self.bounds_until_us = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -163,8 +179,8 @@ class WhaleOrderTracker:
         self._min_usd = min_usd
         self._log_depth: float | None = None
         self._last_us = 0
-        self._bid_walls: dict[int, _Wall] = {}
-        self._ask_walls: dict[int, _Wall] = {}
+        self._blind_until_us = 0  # trades before this are not known
+        self._bids, self._asks = _Side(), _Side()
 
     @property
     def floor_usd(self) -> float:
@@ -190,38 +206,51 @@ class WhaleOrderTracker:
         self._last_us = time_us
         mid_ticks, bid_look, ask_look = sides
         self._measure(bid_look, ask_look)
-        for look, walls in ((bid_look, self._bid_walls), (ask_look, self._ask_walls)):
-            rows += self._follow(look, walls, mid_ticks, time_us, elapsed_us / 1e6)
-            self._find(look, walls, mid_ticks, time_us)
+        for look, side in ((bid_look, self._bids), (ask_look, self._asks)):
+            rows += self._follow(look, side.walls, mid_ticks, time_us, elapsed_us / 1e6)
+            if time_us >= side.bounds_until_us:
+                side.bounds, side.bounds_until_us = _bounds(look), time_us + _BOUNDS_EVERY_US
+            if side.bounds is not None:
+                self._find(look, side.walls, side.bounds, mid_ticks, time_us)
         return rows
 
     def on_trade(self, price_ticks: int, is_buy: bool, notional_usd: float, time_us: int) -> None:
         """A trade of `notional_usd` at a price; `is_buy` is the taker's. Costs a look-up where no whale stands."""
-        wall = (self._ask_walls if is_buy else self._bid_walls).get(price_ticks)
+        wall = (self._asks if is_buy else self._bids).walls.get(price_ticks)
         if wall is not None and time_us >= wall.start_us - 1_000_000:
             wall.filled_usd += notional_usd
             wall.new_fill_usd += notional_usd
 
+    def lose_trades(self) -> None:
+        """The trade feed is lost: from here on it is not known what was filled."""
+        self._blind_until_us = _FOR_EVER_US
+
+    def regain_trades(self, time_us: int) -> None:
+        """The trade feed flows again from `time_us` on."""
+        if self._blind_until_us == _FOR_EVER_US:
+            self._blind_until_us = time_us
+
     def reset(self, time_us: int) -> list[WhaleOrder]:
         """The book was lost: what stood ended at an unknown moment after its last look; what was already gone is decided now."""
         rows = []
-        for walls in (self._bid_walls, self._ask_walls):
-            for wall in walls.values():
+        for side in (self._bids, self._asks):
+            for wall in side.walls.values():
                 if not wall.sent_us:
                     continue
                 if wall.gone_us:
                     wall.take(wall.last_usd, time_us)
-                    rows.append(self._row(wall, wall.ending(), wall.gone_us))
+                    rows.append(self._ended(wall))
                 else:
                     rows.append(self._row(wall, "unknown", wall.seen_us))
-            walls.clear()
+            side.walls.clear()
+            side.bounds_until_us = 0
         self._last_us = 0
         self.depth = None
         return rows
 
     def standing(self) -> tuple[WhaleOrder, ...]:
         """The whale orders that stood at the last look, bids first."""
-        walls = [*self._bid_walls.values(), *self._ask_walls.values()]
+        walls = [*self._bids.walls.values(), *self._asks.walls.values()]
         return tuple(self._row(wall, "", None) for wall in walls if wall.sent_us and not wall.gone_us)
 
     def _measure(self, bid: _Look, ask: _Look) -> None:
@@ -254,14 +283,11 @@ class WhaleOrderTracker:
                 wall.is_out_of_range = wall.price_ticks * look.outward > farthest_key
             elif time_us - wall.gone_us >= _DECIDE_AFTER_US:
                 del walls[wall.price_ticks]
-                rows.append(self._row(wall, wall.ending(), wall.gone_us))
+                rows.append(self._ended(wall))
         return rows
 
-    def _find(self, look: _Look, walls: dict[int, _Wall], mid_ticks: float, time_us: int) -> None:
+    def _find(self, look: _Look, walls: dict[int, _Wall], bounds: list[_Bound], mid_ticks: float, time_us: int) -> None:
         """Take up the levels above their bound that are not followed yet."""
-        bounds = _bounds(look)
-        if bounds is None:
-            return
         floor_log = log(self.floor_usd)
         ends = (*look.cuts, len(look.keys))
         counts = (ends[0], ends[1] - ends[0], ends[2] - ends[1], ends[3] - ends[2])
@@ -285,6 +311,11 @@ class WhaleOrderTracker:
                 peak_usd=usd,
                 least_usd=usd,
             )
+
+    def _ended(self, wall: _Wall) -> WhaleOrder:
+        ending = wall.ending()
+        was_blind = wall.gone_us < self._blind_until_us + _BLIND_BEFORE_US
+        return self._row(wall, "unknown" if was_blind and ending in ("pulled", "shrunk") else ending, wall.gone_us)
 
     def _row(self, wall: _Wall, ending: WhaleEnding, end_us: int | None) -> WhaleOrder:
         return WhaleOrder(

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from services.analytics.icebergs import IcebergTracker, chance_of
 from services.domain.findings import Iceberg
+from services.simulator.icebergs import IcebergChange
+from services.simulator.market import Market
 
 S = 1_000_000
 MS = 1_000
@@ -295,6 +297,39 @@ def test_refills_are_those_of_the_slow_twin(steps: list[tuple[int, bool, float]]
         assert row.executed_usd > row.displayed_peak_usd
         assert 0.995 <= row.confidence + 1e-9 <= 1.0 + 1e-9
         assert all(isfinite(value) for value in msgspec.structs.astuple(row) if isinstance(value, float))
+
+
+def test_icebergs_planted_in_the_simulated_market_are_found_and_its_makers_are_not() -> None:
+    market = Market(["SOLUSDT"], seed=11, plants="many")
+    symbol = market.symbols["SOLUSDT"]
+    trackers = {name: IcebergTracker(name, "SOLUSDT", venue.contract.price.step) for name, venue in symbol.venues.items()}
+    truth: dict[tuple[str, int], tuple[IcebergChange, int]] = {}  # the last change of each, with its beginning
+    found: dict[tuple[str, int, bool, int], Iceberg] = {}
+    for step in range(2_400):
+        now_us = T0 + step * 100 * MS
+        for name, result in market.step("SOLUSDT").items():
+            tracker, book = trackers[name], symbol.venues[name].book
+            for trade in result.trades:
+                tracker.on_trade(trade.price_ticks, trade.taker_buys, trade.lots, now_us)
+            tracker.on_book(book.bids.lots, book.asks.lots, now_us)
+            for change in result.icebergs:
+                truth[name, change.iceberg_id] = (change, truth.get((name, change.iceberg_id), (change, now_us))[1])
+            if step % 10 == 9:
+                found.update({(name, row.price_ticks, row.is_bid, row.start_time_us): row for row in tracker.tick(now_us)})
+
+    def is_of(name: str, row: Iceberg, change: IcebergChange, start_us: int) -> bool:
+        return (
+            row.exchange == name
+            and (row.price_ticks, row.is_bid) == (change.price_ticks, not change.is_ask)
+            and row.seen_time_us >= start_us
+        )
+
+    planted = [(name, *each) for (name, _), each in truth.items() if each[0].n_refills >= 3]
+    n_recalled = sum(any(is_of(name, row, *each) for row in found.values()) for name, *each in planted)
+    n_true = sum(any(is_of(name, row, *each) for (name, _), each in truth.items()) for row in found.values())
+    assert len(planted) >= 15
+    assert n_recalled >= 0.7 * len(planted)
+    assert n_true >= 0.9 * len(found)
 
 
 def test_chance_is_the_binomial_tail() -> None:

@@ -257,6 +257,22 @@ def test_a_clock_that_went_back_or_a_minute_without_looks_ends_what_stood() -> N
         assert [row.ending for row in scene.look()] == ["unknown"]
 
 
+def test_without_a_trade_feed_a_wall_that_vanished_ended_unknown() -> None:
+    lost, back = standing_wall(), standing_wall()
+    for scene in (lost, back):
+        scene.tracker.lose_trades()
+        scene.wall(0.0)
+        scene.look()
+    back.tracker.regain_trades(back.time_us)
+    assert [scene.look(2)[-1].ending for scene in (lost, back)] == ["unknown", "unknown"]
+    for scene in (lost, back):
+        scene.tracker.regain_trades(scene.time_us)
+        scene.wall(1_000_000.0)
+        scene.look(8)
+        scene.wall(0.0)
+        assert scene.look(3)[-1].ending == "pulled"
+
+
 EMPTY = Levels(np.array([], np.int64), np.array([], np.float64))
 
 
