@@ -22,27 +22,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
-from math import exp, isfinite, log
-from typing import Final, Literal, NamedTuple
+from math import exp, log
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from services.analytics.whale_bounds import BookLook, LogBound, look_at, side_bounds
 from services.domain.errors import NotEnoughData
-from services.domain.events import Float64, Levels
+from services.domain.events import Levels
 from services.domain.findings import WhaleEnding, WhaleOrder
 
-BAND_EDGES_BPS: Final = (10.0, 50.0, 200.0)
-SIGMAS: Final = 3.0
-LEAST_LEVELS: Final = 20  # of a band or a side, to speak of its spread
-LEAST_SPREAD: Final = 0.1  # of log notional
 OLD_ENOUGH_US: Final = 5_000_000
 NEAR_BPS: Final = 25.0
 REFERENCE_DEPTH_USD: Final = 10e6  # within 50 bps, both sides: what BTC shows on a large exchange
 LEAST_SCALE: Final = 1 / 50
 
-_MAD_TO_SIGMA: Final = 1.4826  # of a normal distribution
-_EDGE_ROUNDING: Final = 1e-9  # of the band: a level exactly on its edge stays in (as services/analytics/depth.py)
 _KEPT_SHARE: Final = 0.7  # of the bound: below this it is over
 _FILLED_SHARE: Final = 0.5  # of what was lost
 _PULLED_SHARE: Final = 0.5  # of the peak
@@ -67,25 +61,6 @@ class Depth(NamedTuple):
     ask_50_usd: float
 
 
-class _Look(NamedTuple):
-    """One side at one look: levels ordered outward, and the bound, centre and spread of the log notional of each band."""
-
-    outward: Literal[-1, 1]
-    keys: Float64  # outward · ticks, ascending
-    usd: Float64
-    log_usd: Float64
-    cuts: tuple[int, int, int]
-
-
-class _Bound(NamedTuple):
-    centre: float
-    spread: float
-
-    @property
-    def log_usd(self) -> float:
-        return self.centre + SIGMAS * self.spread
-
-
 class _Side:
     """What is remembered of one side between looks."""
 
@@ -93,7 +68,7 @@ class _Side:
 
     def __init__(self) -> None:
         self.walls: dict[int, _Wall] = {}
-        self.bounds: list[_Bound] | None = None
+        self.bounds: list[LogBound] | None = None
         self.bounds_until_us = 0
 
 
@@ -196,7 +171,7 @@ class WhaleOrderTracker:
         are left out. When time went back, or more than a minute is missing, what stood ends as unknown.
         """
         self.depth = None
-        sides = _sides(bids, asks, self._price_tick)
+        sides = look_at(bids, asks, self._price_tick)
         if sides is None:
             return []
         elapsed_us = time_us - self._last_us if self._last_us else 0
@@ -209,7 +184,7 @@ class WhaleOrderTracker:
         for look, side in ((bid_look, self._bids), (ask_look, self._asks)):
             rows += self._follow(look, side.walls, mid_ticks, time_us, elapsed_us / 1e6)
             if time_us >= side.bounds_until_us:
-                side.bounds, side.bounds_until_us = _bounds(look), time_us + _BOUNDS_EVERY_US
+                side.bounds, side.bounds_until_us = side_bounds(look), time_us + _BOUNDS_EVERY_US
             if side.bounds is not None:
                 self._find(look, side.walls, side.bounds, mid_ticks, time_us)
         return rows
@@ -253,7 +228,7 @@ class WhaleOrderTracker:
         walls = [*self._bids.walls.values(), *self._asks.walls.values()]
         return tuple(self._row(wall, "", None) for wall in walls if wall.sent_us and not wall.gone_us)
 
-    def _measure(self, bid: _Look, ask: _Look) -> None:
+    def _measure(self, bid: BookLook, ask: BookLook) -> None:
         near = [float(look.usd[: look.cuts[band]].sum()) for band in (0, 1) for look in (bid, ask)]
         self.depth = Depth(*near)
         depth_usd = near[2] + near[3]
@@ -261,7 +236,9 @@ class WhaleOrderTracker:
             fresh = log(depth_usd)
             self._log_depth = fresh if self._log_depth is None else self._log_depth + _DEPTH_MEMORY * (fresh - self._log_depth)
 
-    def _follow(self, look: _Look, walls: dict[int, _Wall], mid_ticks: float, time_us: int, elapsed_s: float) -> list[WhaleOrder]:
+    def _follow(
+        self, look: BookLook, walls: dict[int, _Wall], mid_ticks: float, time_us: int, elapsed_s: float
+    ) -> list[WhaleOrder]:
         if not walls:
             return []
         wanted = np.fromiter(walls, np.float64, len(walls)) * look.outward
@@ -286,7 +263,7 @@ class WhaleOrderTracker:
                 rows.append(self._ended(wall))
         return rows
 
-    def _find(self, look: _Look, walls: dict[int, _Wall], bounds: list[_Bound], mid_ticks: float, time_us: int) -> None:
+    def _find(self, look: BookLook, walls: dict[int, _Wall], bounds: list[LogBound], mid_ticks: float, time_us: int) -> None:
         """Take up the levels above their bound that are not followed yet."""
         floor_log = log(self.floor_usd)
         ends = (*look.cuts, len(look.keys))
@@ -338,58 +315,6 @@ class WhaleOrderTracker:
             near_s=wall.near_s,
             n_grew=wall.n_grew,
         )
-
-
-def _sides(bids: Levels, asks: Levels, price_tick: float) -> tuple[float, _Look, _Look] | None:
-    """The mid in ticks and both sides made ready, or None where the book says nothing."""
-    if not len(bids.ticks) or not len(asks.ticks):
-        return None
-    mid_ticks = (int(bids.ticks[0]) + int(asks.ticks[0])) / 2
-    if not 0 < bids.ticks[0] < asks.ticks[0]:
-        return None
-    bid, ask = _look(bids, -1, price_tick, mid_ticks), _look(asks, 1, price_tick, mid_ticks)
-    return (mid_ticks, bid, ask) if len(bid.keys) and len(ask.keys) else None
-
-
-def _look(levels: Levels, outward: Literal[-1, 1], price_tick: float, mid_ticks: float) -> _Look:
-    ticks = levels.ticks.astype(np.float64)  # exact up to 2^53
-    usd = levels.sizes_base * (ticks * price_tick)
-    if not (usd.min() > 0 and isfinite(float(usd.sum()))):
-        is_good = (usd > 0) & np.isfinite(usd)
-        ticks, usd = ticks[is_good], usd[is_good]
-    keys = ticks * outward
-    reach = [mid_ticks * (outward + edge / 1e4 * (1 + _EDGE_ROUNDING)) for edge in BAND_EDGES_BPS]
-    near, middle, far = np.searchsorted(keys, reach, side="right").tolist()
-    return _Look(outward, keys, usd, np.log(usd), (near, middle, far))
-
-
-def _bounds(look: _Look) -> list[_Bound] | None:
-    """One bound a band; None where the whole side has too few levels."""
-    n_levels = len(look.keys)
-    if n_levels < LEAST_LEVELS:
-        return None
-    bounds: list[_Bound] = []
-    of_side: _Bound | None = None
-    ends = (0, *look.cuts, n_levels)
-    for first, end in pairwise(ends):
-        if end - first >= LEAST_LEVELS:
-            bounds.append(_bound(look.log_usd[first:end]))
-        else:
-            of_side = of_side or _bound(look.log_usd)
-            bounds.append(of_side)
-    return bounds
-
-
-def _bound(log_usd: Float64) -> _Bound:
-    centre = _median(log_usd)
-    return _Bound(centre, max(LEAST_SPREAD, _MAD_TO_SIGMA * _median(np.abs(log_usd - centre))))
-
-
-def _median(values: Float64) -> float:
-    """As np.median, at a fifth of its cost for a few hundred values."""
-    ordered = np.sort(values)
-    n = len(ordered)
-    return float(ordered[(n - 1) // 2] + ordered[n // 2]) / 2
 
 
 @dataclass(frozen=True, slots=True)
