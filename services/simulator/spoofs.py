@@ -11,10 +11,10 @@ from services.simulator.walls import Ending, Wall, round_price_ticks
 
 _STANDING_A_SIDE: Final = 2
 _SMALLEST, _BIGGEST = 12.0, 35.0
-_NEAREST_BPS, _FARTHEST_BPS = 8.0, 22.0
+_NEAREST_BPS, _FARTHEST_BPS = 6.5, 16.0
 #: The other side's best quote this near makes the owner pull; drawn for each spoof.
 _PULL_BPS: Final = (2.5, 5.0)
-_LIFE_S: Final = (25.0, 240.0)
+_LIFE_S: Final = (40.0, 300.0)
 #: Odds that a pulled spoof is planted again, and after how long.
 _AGAIN: Final = 0.75
 _AGAIN_S: Final = (2.0, 8.0)
