@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from services.domain.columns import BarColumns, Columns, LiquidationColumns, MetricColumns
+from services.domain.columns import BarColumns, Bool1D, Columns, LiquidationColumns, MetricColumns
 from services.domain.errors import NotEnoughData
 from services.domain.events import Float64, Int64
 
@@ -124,10 +124,8 @@ def leverage_tiers(
     chances = np.zeros((len(events), len(TIERS)))
     for at, (first, end) in zip(interval, pairwise([*starts, len(events)]), strict=True):
         since, until = np.searchsorted(entries.time_us, [at * step_us - look_back_us, at * step_us], side="right")
-        opened = entries.take(slice(int(since), int(until)))
-        opened = opened.take(np.argsort(opened.price, kind="stable"))
         rows = slice(int(first), int(end))
-        chances[rows] = _chances(events.price[rows], events.is_long[rows], opened)
+        chances[rows] = _chances(events.price[rows], events.is_long[rows], entries, slice(int(since), int(until)))
     total = chances.sum(axis=1)
     explained = total > 0
     n = int(explained.sum())
@@ -150,17 +148,22 @@ def leverage_tiers(
     )
 
 
-def _chances(prices: Float64, is_long: np.ndarray[tuple[int], np.dtype[np.bool_]], opened: EntryColumns) -> Float64:
-    """(n, 6) entry mass in each tier, for liquidations at `prices`; `opened` is in order of price."""
+def _chances(prices: Float64, is_long: Bool1D, entries: EntryColumns, seen: slice) -> Float64:
+    """(n, 6) entry mass in each tier, for liquidations at `prices`, of the entries `seen`."""
     bounds = np.array(TIER_BOUNDS)
-    mass = np.empty((len(prices), len(TIERS)))
-    for side, usd, ratios in ((True, opened.long_usd, bounds / (bounds - 1)), (False, opened.short_usd, bounds / (bounds + 1))):
-        chosen = is_long == side
-        below = np.concatenate([[0.0], np.cumsum(usd)])  # of the entries at lower prices
-        place = np.searchsorted(opened.price, prices[chosen, None] * ratios, side="left" if side else "right")
+    order = np.argsort(entries.price[seen])
+    entry_prices = entries.price[seen][order]
+    mass = np.zeros((len(prices), len(TIERS)))
+    for side, usd, ratios in ((True, entries.long_usd, bounds / (bounds - 1)), (False, entries.short_usd, bounds / (bounds + 1))):
+        chosen = np.flatnonzero(is_long == side)
+        if not len(chosen):
+            continue
+        below = np.concatenate([[0.0], np.cumsum(usd[seen][order])])  # of the entries at lower prices
+        place = np.searchsorted(entry_prices, prices[chosen, None] * ratios, side="left" if side else "right")
         # Mass at leverages up to each bound: of longs what was opened at or above a price, of shorts at or below it.
         up_to = below[-1] - below[place] if side else below[place]
-        mass[chosen] = np.diff(up_to, axis=1, prepend=0.0)
+        mass[chosen, 0] = up_to[:, 0]
+        mass[chosen, 1:] = up_to[:, 1:] - up_to[:, :-1]
     return np.maximum(mass, 0.0)
 
 

@@ -93,29 +93,32 @@ def minute_rates(minutes: MinuteColumns, exchanges: Sequence[str], *, is_long: b
     """
     if not exchanges:
         raise ValueError("no exchange was chosen; a rate needs at least one")
-    chosen = minutes.take(np.isin(minutes.exchange.astype(str), list(exchanges)))
-    if not len(chosen):
+    rows = {exchange: np.flatnonzero(minutes.exchange == exchange) for exchange in exchanges}
+    starts_us = np.concatenate([minutes.start_time_us[chosen] for chosen in rows.values()])
+    if not len(starts_us):
         return MinuteSeries(np.array([], np.int64), np.array([]), np.array([], np.bool_))
-    minute, rest = np.divmod(chosen.start_time_us, MINUTE_US)
-    if rest.any():
+    if (starts_us % MINUTE_US).any():
         raise ValueError("a minute did not start at a whole minute")
-    usd = (
-        chosen.liq_long_usd + chosen.liq_short_usd if is_long is None else chosen.liq_long_usd if is_long else chosen.liq_short_usd
-    )
-    is_known = np.isfinite(usd) & (usd >= 0)
-    if (chosen.is_liq_watched & ~is_known).any():
-        raise ValueError("the notional of a watched minute was negative or not finite")
-    first = int(minute.min())
-    place = minute - first
-    m = int(place.max()) + 1
-    for exchange in exchanges:
-        if (np.bincount(place[chosen.exchange == exchange], minlength=m) > 1).any():
+    first, last = int(starts_us.min()) // MINUTE_US, int(starts_us.max()) // MINUTE_US
+    total_usd, n_watched = np.zeros(last - first + 1), np.zeros(last - first + 1, np.int64)
+    for exchange, chosen in rows.items():
+        place = minutes.start_time_us[chosen] // MINUTE_US - first
+        if (np.bincount(place) > 1).any():
             raise ValueError(f"there were two rows of one minute of {exchange}; one is allowed")
-    return MinuteSeries(
-        times_us=(first + np.arange(m, dtype=np.int64)) * MINUTE_US,
-        usd=np.bincount(place[is_known], usd[is_known], minlength=m).astype(np.float64),
-        is_watched=np.bincount(place[chosen.is_liq_watched], minlength=m) == len(set(exchanges)),
-    )
+        usd, is_watched = _liquidated_usd(minutes, chosen, is_long), minutes.is_liq_watched[chosen]
+        is_known = np.isfinite(usd) & (usd >= 0)
+        if (is_watched & ~is_known).any():
+            raise ValueError("the notional of a watched minute was negative or not finite")
+        total_usd[place] += np.where(is_known, usd, 0.0)
+        n_watched[place] += is_watched
+    times_us = np.arange(first, last + 1, dtype=np.int64) * MINUTE_US
+    return MinuteSeries(times_us=times_us, usd=total_usd, is_watched=n_watched == len(rows))
+
+
+def _liquidated_usd(minutes: MinuteColumns, chosen: Int64, is_long: bool | None) -> Float64:
+    if is_long is None:
+        return minutes.liq_long_usd[chosen] + minutes.liq_short_usd[chosen]
+    return (minutes.liq_long_usd if is_long else minutes.liq_short_usd)[chosen]
 
 
 def rate_score(series: MinuteSeries, at_us: int, *, duration_min: int = 1) -> RateScore:
