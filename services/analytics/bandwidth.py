@@ -8,18 +8,18 @@ import numpy as np
 from scipy.fft import dct
 from scipy.optimize import brentq
 
+from services.analytics.serial import DOT_LENGTH, serial_dot
 from services.domain.events import Float64
 
 BandwidthRule = Literal["silverman", "scott", "isj"]
 _ISJ_GRID = 1 << 12
 _ISJ_STAGES = 7
-_CHUNK = 1 << 13
 
 
 def effective_n(weights: Float64) -> float:
     """Kish's effective sample size (Σw)² / Σw²; 0 for no weight at all."""
     total = float(weights.sum())
-    return total * total / _dot(weights, weights) if total > 0 else 0.0
+    return total * total / serial_dot(weights, weights) if total > 0 else 0.0
 
 
 def rule_bandwidth(prices: Float64, weights: Float64, rule: BandwidthRule) -> float:
@@ -44,17 +44,12 @@ def rule_bandwidth(prices: Float64, weights: Float64, rule: BandwidthRule) -> fl
 def _variance(prices: Float64, weights: Float64) -> float:
     """Weighted variance, in two passes and by parts that stay in the processor's cache."""
     total = float(weights.sum())
-    mean = _dot(weights, prices) / total
+    mean = serial_dot(weights, prices) / total
     squares = 0.0
-    for start in range(0, len(prices), _CHUNK):
-        away = prices[start : start + _CHUNK] - mean
-        squares += float((away * weights[start : start + _CHUNK]) @ away)
+    for start in range(0, len(prices), DOT_LENGTH):
+        away = prices[start : start + DOT_LENGTH] - mean
+        squares += float((away * weights[start : start + DOT_LENGTH]) @ away)
     return squares / total
-
-
-def _dot(left: Float64, right: Float64) -> float:
-    """Σ left·right by parts too short for the linear algebra library to start its threads, which wait badly on a busy machine."""
-    return sum(float(left[i : i + _CHUNK] @ right[i : i + _CHUNK]) for i in range(0, len(left), _CHUNK))
 
 
 def _isj(prices: Float64, weights: Float64, n: float) -> float:

@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from services.analytics.serial import serial_matmul
 from services.domain.columns import BarColumns, Bool1D, Columns, LiquidationColumns, MetricColumns
 from services.domain.errors import NotEnoughData
 from services.domain.events import Float64, Int64
@@ -169,9 +170,10 @@ def _chances(prices: Float64, is_long: Bool1D, entries: EntryColumns, seen: slic
 
 def _interval(chances: Float64, burst: Int64, *, n_draws: int, seed: int) -> tuple[Float64, Float64]:
     """2.5 % and 97.5 % quantiles of the shares (6,) under random weights of the bursts."""
-    sums = np.column_stack([np.bincount(burst, column) for column in chances.T])
+    sums = np.column_stack([np.bincount(burst, column) for column in chances.T]).astype(np.float64)
     weights = np.random.default_rng(seed).exponential(size=(n_draws, len(sums)))
-    draws = weights @ sums / (weights @ sums.sum(axis=1))[:, None]
+    draws = serial_matmul(weights, sums)
+    draws /= draws.sum(axis=1, keepdims=True)
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
     return low, high
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from services.analytics.density import bin_linearly
+from services.analytics.serial import serial_matmul
 from services.domain.events import Float64, Int64
 
 REACH_BANDWIDTHS: Final = 7.0  # 1e-12 of a kernel's mass lies beyond
@@ -87,7 +88,7 @@ def _smooth(binned: Float64, price_edges: Float64, *, origin: float, step: float
         far = min(int((edges[-1] + reach - origin) / step) + 2, binned.shape[1])
         nodes = origin + step * np.arange(near, far)
         shares = np.diff(ndtr((edges[:, None] - nodes[None, :]) / h), axis=0)
-        np.matmul(shares, binned[:, near:far].T, out=usd[first : first + len(edges) - 1])
+        usd[first : first + len(edges) - 1] = serial_matmul(shares, binned[:, near:far].T)
     return usd
 
 
