@@ -1,8 +1,10 @@
-"""Resting liquidity over time: order-book heatmap, mid, trades, and the depth profile of now on the same price axis."""
+"""Resting liquidity over time: order-book heatmap, mid, trades, walls, icebergs, levels, and the depth of now on one price axis."""
 
 from __future__ import annotations
 
 from services.charts.inputs import Bubbles, DepthProfile, HeatMatrix, PriceLine, View
+from services.charts.mark_inputs import Marks
+from services.charts.marks import level_labels, level_traces, point_traces, wall_traces
 from services.charts.theme import (
     Json,
     base_layout,
@@ -46,6 +48,7 @@ def book_heatmap(
     line: PriceLine | None = None,
     trades: Bubbles | None = None,
     depth: DepthProfile | None = None,
+    marks: Marks | None = None,
 ) -> Json:
     """The figure for `live_chart(figure, {"book": book}, …)`.
 
@@ -53,6 +56,7 @@ def book_heatmap(
     line     mid price; NaN breaks it
     trades   circles with area in proportion to notional, blue for taker buys, orange for taker sells
     depth    resting USD by price now, at the right on the shared price axis; left out when None
+    marks    levels as labelled dashed lines, walls as strokes over their lives, icebergs as diamonds; clusters are not drawn here
     returns  plotly figure as a mapping; the heatmap trace names its matrix in `meta`
     """
     colours = palette_of(view.theme)
@@ -92,4 +96,25 @@ def book_heatmap(
         compact["layout"] |= {f"annotations.{len(layout['annotations']) - 1}.text": "now"}
         compact["layout"] |= {f"annotations.{len(layout['annotations']) - 1}.x": 0.815}
         compact["data"]["0"]["colorbar.x"] = 0.72
+    if marks is not None:
+        data += _mark_traces(view, marks)
+        _label_levels(view, marks, layout, x=heat[1], compact_x=0.80 if depth else 1.0)
     return {"data": data, "layout": layout}
+
+
+def _mark_traces(view: View, marks: Marks) -> list[Json]:
+    axes = ("x", "y")
+    traces = level_traces(view, marks.levels, axes=axes)
+    if marks.walls is not None:
+        traces += wall_traces(view, marks.walls, axes=axes)
+    if marks.icebergs is not None:
+        traces += point_traces(view, marks.icebergs, symbol="diamond", axes=axes)
+    return traces
+
+
+def _label_levels(view: View, marks: Marks, layout: Json, *, x: float, compact_x: float) -> None:
+    """Labels at the right end of the heat; on a phone the heat is narrower, and they with it."""
+    first = len(layout["annotations"])
+    layout["annotations"] += level_labels(view, marks.levels, x=x, yref="y")
+    patches = layout["meta"]["compact"]["layout"]
+    patches |= {f"annotations.{index}.x": compact_x for index in range(first, len(layout["annotations"]))}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from services.charts.book_heatmap import BOOK, trades_words
 from services.charts.inputs import Bubbles, DepthProfile, HeatMatrix, LiquidationProfile, PriceLine, View
 from services.charts.liquidation_heatmap import LONG, SHORT
-from services.charts.mark_inputs import ClusterBand, LevelLine, PointMarks, WallSpans
+from services.charts.mark_inputs import Marks
 from services.charts.marks import (
     cluster_labels,
     cluster_shapes,
@@ -47,16 +45,6 @@ _RIGHT: Final = [0.449, 0.895]
 _DEPTH: Final = [0.903, 1.0]
 _TOP: Final = [0.56, 1.0]
 _BOTTOM: Final = [0.0, 0.46]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marks:
-    """What is drawn over the heat; every part may be empty."""
-
-    levels: Sequence[LevelLine] = ()
-    clusters: Sequence[ClusterBand] = ()
-    walls: WallSpans | None = None
-    icebergs: PointMarks | None = None
 
 
 def _axes(view: View, density: LiquidationProfile | None, depth: DepthProfile | None) -> Json:

@@ -5,6 +5,7 @@ Times are int64 UTC microseconds, prices in quote currency, notionals in USD. Co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,6 +58,16 @@ class ClusterBand:
     label: str
     level: Literal["low", "moderate", "high", "extreme", "unknown"]
     words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """What is drawn over the heat; every part may be empty."""
+
+    levels: Sequence[LevelLine] = ()
+    clusters: Sequence[ClusterBand] = ()
+    walls: WallSpans | None = None
+    icebergs: PointMarks | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,7 +10,7 @@ import pytest
 
 from services.charts.bars import totals_by_exchange
 from services.charts.book_heatmap import book_heatmap, trades_words
-from services.charts.combined import Marks, combined
+from services.charts.combined import combined
 from services.charts.flow_chart import flow_chart
 from services.charts.inputs import (
     Bubbles,
@@ -24,7 +24,7 @@ from services.charts.inputs import (
     View,
 )
 from services.charts.liquidation_heatmap import liquidation_heatmap
-from services.charts.mark_inputs import ClusterBand, FlowLine, LevelLine, PointMarks, RateBars, RiskBar, TierBar, WallSpans
+from services.charts.mark_inputs import ClusterBand, FlowLine, LevelLine, Marks, PointMarks, RateBars, RiskBar, TierBar, WallSpans
 from services.charts.marks import labelled
 from services.charts.rate_chart import rate_chart
 from services.charts.risk_bars import risk_bars, tier_bars
@@ -103,6 +103,20 @@ def marks() -> Marks:
     )
 
 
+def test_the_books_heatmap_bears_walls_icebergs_and_labelled_levels() -> None:
+    plain, marked = (book_heatmap(view(), book=matrix(), depth=depth(), marks=each) for each in (None, marks()))
+    added = marked["data"][len(plain["data"]) :]
+    dashed = [trace["line"]["dash"] for trace in added if trace.get("line", {}).get("dash")]
+    assert dashed == ["dash", "dash"]  # supports, resistances
+    assert [trace["marker"]["symbol"] for trace in added if trace.get("marker")] == ["diamond", "diamond"]
+    assert sum("wall" in trace["text"] or "pulled" in trace["text"] for trace in added) == 2
+    labels = marked["layout"]["annotations"][len(plain["layout"]["annotations"]) :]
+    assert [label["text"] for label in labels] == ["S 104", "R 116"]  # the weaker of two that would overlap is left out
+    patches = marked["layout"]["meta"]["compact"]["layout"]
+    first = len(plain["layout"]["annotations"])
+    assert [patches[f"annotations.{first + index}.x"] for index in range(2)] == [0.80, 0.80]
+
+
 def rates(value: float = 1e5, *, bound: float | None = 2e5) -> RateBars:
     usd = np.full(COLUMNS, value)
     return RateBars(
@@ -138,6 +152,8 @@ def every_figure(theme: ThemeName) -> dict[str, dict[str, Any]]:
         "liquidations, bare": liquidation_heatmap(v, long=long, short=short),
         "book": book_heatmap(v, book=book, line=line(), trades=bubbles(), depth=depth()),
         "book, bare": book_heatmap(v, book=book, trades=bubbles(0, 0)),
+        "book, marks": book_heatmap(v, book=book, line=line(), depth=depth(), marks=marks()),
+        "book, marks alone": book_heatmap(v, book=book, marks=marks()),
         "combined": combined(
             v, long=long, short=short, book=book, density=density(), line=line(), trades=bubbles(), depth=depth(), marks=marks()
         ),
