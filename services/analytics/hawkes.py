@@ -107,6 +107,24 @@ def fit_hawkes(
     )  # fmt: skip
 
 
+def observed_spans(window_s: float, gaps_s: Sequence[Span]) -> tuple[Span, ...]:
+    """What is left of [0, window_s) outside the gaps, ascending; () when nothing is.
+
+    gaps_s  (start, end) in seconds since the window's start, in any order, overlapping or reaching out of it; an open gap ends at
+            infinity. Raises ValueError for NaN or a gap that ends before it starts.
+    """
+    found, reached = [], 0.0
+    for start, end in sorted(gaps_s):
+        if not start <= end:
+            raise ValueError(f"a gap was from {start} to {end} s; it must not end before it starts")
+        if start >= window_s:
+            break
+        if start > reached:
+            found.append((reached, start))
+        reached = max(reached, end)
+    return (*found, (reached, window_s)) if reached < window_s else tuple(found)
+
+
 def log_likelihood(
     times_s: Float64, *, mu: float, branching_ratio: float, beta: float, window_s: float, spans_s: Sequence[Span] | None = None
 ) -> float:

@@ -13,6 +13,8 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
+from services.analytics.returns import PricePath
+from services.analytics.tail_risk import ewma_volatility
 from services.analytics.zscore import RiskLevel, risk_label
 from services.domain.columns import Bool1D
 from services.domain.errors import NotEnoughData
@@ -28,6 +30,7 @@ LEVEL_BOUNDS: Final = (0.30, 0.45, 0.60)
 FULL_Z: Final = 4.0  # so that the labels of a Z (1, 2, 3) lie at a quarter, a half, three quarters
 N_PARTS_NEED: Final = 3  # fewer say nothing about the whole
 PROXIMITY_BPS: Final = 100.0
+DAY_S: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +141,17 @@ def percentile_of(value: float, history: Float64, *, n_need: int = 100) -> float
     if len(known) < n_need:
         raise NotEnoughData("The percentile of the value at risk (in past values)", n_have=len(known), n_need=n_need)
     return float(((known < value).sum() + 0.5 * (known == value).sum()) / len(known))
+
+
+def var_percentile(path: PricePath, *, horizon_s: int = 3_600) -> float:
+    """Percentile of the present filtered value at risk among its past ones over the path, in [0, 1].
+
+    Filtered value at risk is a quantile of standardised returns times the volatility: with one set of residuals for the whole path
+    its order is that of the volatility, at any confidence and for both sides. So the percentile is taken of `ewma_volatility`.
+    raises   NotEnoughData under a day of minutes with a known volatility
+    """
+    volatility = ewma_volatility(path, horizon_s=horizon_s)
+    return percentile_of(float(volatility[-1]), volatility[:-1], n_need=DAY_S * 1_000_000 // path.step_us - 1)
 
 
 def _mapped(parts: RiskParts) -> dict[PartName, float | None]:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.analytics import hawkes
-from services.analytics.hawkes import fit_hawkes, log_likelihood
+from services.analytics.hawkes import fit_hawkes, log_likelihood, observed_spans
 from services.analytics.hawkes_simulation import simulate_hawkes
 from services.domain.errors import NotEnoughData
 
@@ -114,6 +114,25 @@ def test_a_gap_neither_counts_as_quiet_nor_breaks_the_fit() -> None:
     assert fit.mu == pytest.approx(0.2 * RATE, rel=0.5)
     ignorant = fit_hawkes(times[np.isin(np.searchsorted(cuts, times, side="right") % 2, [1])], window_s)
     assert ignorant.mu < fit.mu
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.integers(-20, 120), st.integers(0, 60)), max_size=6))
+def test_observed_spans_are_what_no_gap_covers(gaps: list[tuple[int, int]]) -> None:
+    spans = observed_spans(100.0, [(float(start), float(start + length)) for start, length in gaps])
+    for moment in np.arange(0.25, 100, 0.5):
+        is_gap = any(start <= moment < start + length for start, length in gaps)
+        assert is_gap != any(start <= moment < end for start, end in spans)
+    assert all(0 <= start < end <= 100 for start, end in spans)
+    assert list(spans) == sorted(spans)
+
+
+def test_an_open_gap_ends_the_observation() -> None:
+    assert observed_spans(100.0, [(30.0, np.inf), (10.0, 20.0)]) == ((0.0, 10.0), (20.0, 30.0))
+    assert observed_spans(100.0, [(-5.0, np.inf)]) == ()
+    assert observed_spans(100.0, []) == ((0.0, 100.0),)
+    with pytest.raises(ValueError, match="a gap was"):
+        observed_spans(100.0, [(3.0, 2.0)])
 
 
 def test_poisson_events_show_no_excitation() -> None:

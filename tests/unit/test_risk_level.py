@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.analytics.returns import MINUTE_US, PricePath
 from services.domain.errors import NotEnoughData
 from services.insights.risk_level import (
     PART_NAMES,
@@ -17,6 +18,7 @@ from services.insights.risk_level import (
     percentile_of,
     proximity_weighted_usd,
     risk_minute,
+    var_percentile,
 )
 
 USD = st.floats(0, 1e10)
@@ -152,6 +154,17 @@ def test_the_percentile_counts_ties_by_half_and_ignores_the_unknown() -> None:
     with pytest.raises(NotEnoughData) as caught:
         percentile_of(1.0, np.full(150, nan))
     assert (caught.value.n_have, caught.value.n_need) == (0, 100)
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(10.0, 1.0), (1.0, 0.5), (0.01, 0.0)])
+def test_the_var_percentile_follows_the_present_volatility(scale: float, expected: float) -> None:
+    changes = np.random.default_rng(1).normal(0, 1e-4, 5_000)
+    changes[-240:] *= scale
+    path = PricePath(np.arange(5_001) * MINUTE_US, np.concatenate([[11.0], 11.0 + np.cumsum(changes)]), MINUTE_US)
+    assert var_percentile(path) == pytest.approx(expected, abs=0.45 if scale == 1 else 0.06)
+    with pytest.raises(NotEnoughData) as caught:
+        var_percentile(PricePath(path.times_us[:1_000], path.log_prices[:1_000], MINUTE_US))
+    assert caught.value.n_have < caught.value.n_need == 1_439
 
 
 def test_impossible_values_are_refused() -> None:
