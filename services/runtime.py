@@ -13,6 +13,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from config import Settings
+from services.analyst.analyst import MAX_DUE, Analyst
+from services.analyst.cluster_rows import ClusterSettings
+from services.analyst.desk import InstrumentDesk
 from services.clock import SystemClock
 from services.domain.errors import ConfigError
 from services.domain.health import SystemHealth
@@ -29,6 +32,7 @@ log = logging.getLogger(__name__)
 # With the default of 5 ms a busy page thread delays the receive threads until the kernel's buffer overflows
 # (measured: 1,800 of 6,000 frames/s arrive; all of them with 1 ms).
 SWITCH_INTERVAL_S = 0.001
+REPLAYED_DUE = 1_440  # minutes: a recording that is played at once is analysed after it, too
 LIVE_TTL_US = 24 * 3_600 * 1_000_000
 
 StoreOpener = Callable[[Settings], EventStore]
@@ -42,6 +46,8 @@ class CollectorFace(Protocol):
     def stop(self, timeout_s: float = 10.0) -> None: ...
 
     def health(self) -> SystemHealth: ...
+
+    def mark(self) -> Callable[[], bool]: ...
 
 
 class NotStarted(RuntimeError):
@@ -57,6 +63,7 @@ class Runtime:
         self.live: LiveState = live or MemoryLiveState(max_events=settings.max_events, ttl_us=LIVE_TTL_US)
         self.clock: Clock = SystemClock()
         self.collector: CollectorFace | None = None
+        self.analyst: Analyst | None = None
         self._simulator: SimulatorProcess | None = None
         self._lock = threading.Lock()
         self._is_store_closed = False
@@ -72,7 +79,7 @@ class Runtime:
         return self.settings.instruments
 
     def start(self) -> None:
-        """Start the simulator if it is the source, and the collector. Does nothing in a web-only process. Raises ConfigError."""
+        """Start the simulator if it is the source, collector and analyst. Nothing in a web-only process. Raises ConfigError."""
         with self._lock:
             if self.collector is not None or self.settings.role == "web":
                 return
@@ -83,12 +90,18 @@ class Runtime:
             except OSError as error:
                 where = f"HEATMAP_DATA_DIR was {self.settings.data_dir}, where the spool could not be made"
                 raise ConfigError(f"{where} ({error.strerror}: {error.filename}); it must be a writable directory") from error
+            self.analyst = self._make_analyst(self.collector)
             self.collector.start()
+            self.analyst.start()
             log.info("collector started: source %s, %s", self.settings.source, ", ".join(self.settings.exchanges))
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """Drain and join the collector, stop the simulator, close the store."""
+        """End the analyst, drain and join the collector, stop the simulator, close the store."""
         with self._lock:
+            if self.analyst is not None:
+                if not self.analyst.stop(0.2 * timeout_s):
+                    log.warning("the analyst did not end within %.0f s; it ends with its present query", 0.2 * timeout_s)
+                self.analyst = None
             if self.collector is not None:
                 self.collector.stop(timeout_s)
                 self.collector = None
@@ -123,6 +136,20 @@ class Runtime:
         )
         self.clock = replay.clock
         return replay
+
+    def _make_analyst(self, collector: CollectorFace) -> Analyst:
+        settings = self.settings
+        shape = ClusterSettings(kde_bandwidth=settings.kde_bandwidth, price_range_pct=settings.price_range_pct)
+        return Analyst(
+            self.store,
+            clock=self.clock,
+            desks=[
+                InstrumentDesk(self.store, name, settings.exchanges, shape, look_back_days=min(settings.retention_days, 30))
+                for name in settings.instruments
+            ],
+            mark=collector.mark,
+            max_due=REPLAYED_DUE if settings.source == "replay" else MAX_DUE,
+        )
 
     def _bundled(self) -> tuple[Instrument, ...]:
         # The simulated exchanges list their own contracts; our dated table is about the real ones.

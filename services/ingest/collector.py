@@ -291,6 +291,10 @@ class Collector:
 
     # Health --------------------------------------------------------------------------------------------------------------
 
+    def mark(self) -> Callable[[], bool]:
+        """A question for later: has everything that was collected before now reached the store?"""
+        return self._writer.mark()
+
     def health(self) -> SystemHealth:
         """Everything at this moment; about a millisecond."""
         feeds = list(self._feeds.values())

@@ -265,6 +265,10 @@ class ReplayCollector:
             if n_seen <= 10:
                 log.exception("internal error number %d in the replay", n_seen)
 
+    def mark(self) -> Callable[[], bool]:
+        """A question for later: has everything that was collected before now reached the store?"""
+        return self._writer.mark()
+
     def health(self) -> SystemHealth:
         """The same picture as a live collector's, with the share of the recording that was played."""
         now_us = self.clock.now_us()

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -76,6 +76,7 @@ class Writer:
         self._lags = RecentDelays()
         self._late_tiles_us: int | None = None
         self._loss_gaps: dict[tuple[str, EventKind], FeedGap] = {}
+        self._n_queued_ever = 0
         self._n_stored = self._n_duplicates = self._n_batches = self._n_lost = 0
         self._n_rejected = self._n_spooled = self._n_drained = 0
 
@@ -94,9 +95,22 @@ class Writer:
                 self._count_lost(event)
                 return False
             self._queue.append(event)
+            self._n_queued_ever += 1
             if len(self._queue) == self._batch_rows:
                 self._changed.notify_all()
             return True
+
+    def mark(self) -> Callable[[], bool]:
+        """A question for later: has every row that was offered before now reached the store? Rows in the spool have not."""
+        with self._changed:
+            n_before = self._n_queued_ever
+
+        def has_passed() -> bool:
+            with self._changed:
+                n_gone = self._n_queued_ever - len(self._queue) - len(self._in_flight)
+            return n_gone >= n_before and self._spool.is_empty
+
+        return has_passed
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Drain the queue to the store, or to the spool if the store does not answer within the time limit. Idempotent."""
@@ -284,6 +298,7 @@ class Writer:
             gaps = [msgspec.structs.replace(gap, end_time_us=now_us) for gap in self._loss_gaps.values()]
             self._loss_gaps.clear()
             self._queue.extend(gaps)
+            self._n_queued_ever += len(gaps)
 
     def health(self) -> WriterHealth:
         return WriterHealth(

@@ -11,6 +11,7 @@ from services.domain.events import EventKind, FeedGap
 from services.domain.stored import BookTile, StoredEvent
 from services.ingest.writer import Writer
 from services.ports import AppendResult
+from tests.finding_rows import whale
 
 MOMENT_S = 5.0
 
@@ -244,3 +245,48 @@ def test_the_earliest_tile_that_came_late_is_told_once(bench: Bench) -> None:
     assert eventually(lambda: writer.health().n_drained == 4)
     assert writer.late_tiles_us() == 5 * 60_000_000
     assert writer.late_tiles_us() is None
+
+
+# --- marks: has what was offered before reached the store?
+
+
+def test_a_mark_passes_when_everything_offered_before_it_is_stored(bench: Bench) -> None:
+    bench.store.hold.clear()
+    writer = bench.started()
+    for number in range(5):
+        writer.offer(gap(number))
+    has_passed = writer.mark()
+    assert not has_passed()
+    bench.store.hold.set()
+    assert eventually(has_passed)
+    assert {0, 1, 2, 3, 4} <= set(bench.store.rows)
+    bench.store.hold.clear()
+    writer.offer(gap(5))
+    assert has_passed()  # what comes later is not its matter
+    assert not writer.mark()()
+    bench.store.hold.set()
+
+
+def test_a_mark_waits_until_the_spool_is_drained(bench: Bench) -> None:
+    bench.store.is_away = True
+    writer = bench.started()
+    writer.offer(gap(1))
+    has_passed = writer.mark()
+    assert eventually(lambda: writer.health().n_spooled == 1)
+    assert not has_passed()
+    bench.store.is_away = False
+    assert eventually(has_passed)
+    assert 1 in bench.store.rows
+
+
+def test_a_mark_on_a_writer_that_was_offered_nothing_passes(bench: Bench) -> None:
+    assert bench.started().mark()()
+
+
+def test_a_finding_that_is_lost_is_counted_and_opens_no_gap_of_its_feed(bench: Bench) -> None:
+    bench.store.is_away = True
+    writer = bench.started(queue_rows=10, spool_limit_bytes=1)
+    n_refused = sum(not writer.offer(whale(number)) for number in range(500))
+    assert writer.health().n_lost == n_refused > 0
+    writer.stop()
+    assert [each for each in bench.store.rows.values() if isinstance(each, FeedGap)] == []
