@@ -60,18 +60,42 @@ def obvious_top(column: np.ndarray) -> np.ndarray:
 # Resting evidence
 
 
+def obvious_resting(one: RestingGrid) -> dict[float, float]:
+    """Price → share of the best hour, counted column by column for each price and each hour that ends with a column."""
+    seen = np.flatnonzero(one.observed)
+    minutes = {int(at): (one.time_edges_us[at + 1] - one.time_edges_us[at]) / US_PER_MINUTE for at in seen}
+    n_minutes = sum(minutes.values())
+    span = n_minutes if n_minutes < 30 else max(60, 4 * max(minutes.values()))
+    tops = {int(at): obvious_top(one.usd[:, at]) for at in seen}
+    found = {}
+    for row in range(len(one.usd)):
+        best = 0.0
+        for last in tops:
+            start_us = one.time_edges_us[last + 1] - span * US_PER_MINUTE
+            inside = [at for at in tops if at <= last and (one.time_edges_us[at] >= start_us or n_minutes < 30)]
+            best = max(best, sum(minutes[at] for at in inside if tops[at][row]))
+        if best > 0 and best >= span / 2:
+            found[100.5 + row] = best / min(span, n_minutes)
+    return found
+
+
 @settings(deadline=None, max_examples=40)
-@given(SEEDS, st.integers(1, 30), st.integers(1, 80))
-def test_resting_evidence_is_what_lasts_in_the_top_decile(seed: int, n_prices: int, n_times: int) -> None:
+@given(SEEDS, st.integers(1, 24), st.integers(1, 120), st.sampled_from([1.0, 10.0, 30.0]))
+def test_resting_evidence_is_what_lasts_in_the_top_decile(seed: int, n_prices: int, n_times: int, step_min: float) -> None:
     rng = np.random.default_rng(seed)
     usd = rng.lognormal(8, 2, (n_prices, 1)) * rng.lognormal(0, 0.5, (n_prices, n_times)) * (rng.random((n_prices, n_times)) > 0.2)
-    observed = rng.random(n_times) > 0.2
-    found = resting_evidence(grid(usd, observed=observed))
-    n_seen = int(observed.sum())
-    tops = np.array([obvious_top(usd[:, column]) for column in np.flatnonzero(observed)]).reshape(n_seen, n_prices).sum(axis=0)
-    need = 30 if n_seen >= 30 else n_seen / 2
-    expected = {100.5 + row: tops[row] / n_seen for row in range(n_prices) if tops[row] >= max(need, 1e-9)}
-    assert {item.price: pytest.approx(item.score) for item in found} == expected
+    one = grid(usd, observed=rng.random(n_times) > 0.2, step_min=step_min)
+    found = resting_evidence(one)
+    assert {item.price: pytest.approx(item.score) for item in found} == obvious_resting(one)
+
+
+def test_a_day_of_noise_has_no_resting_evidence_and_a_wall_of_an_hour_in_it_has() -> None:
+    usd = np.random.default_rng(5).lognormal(8, 2, (50, 1_440))
+    assert resting_evidence(grid(usd)) == ()
+    usd[7, 700:760] = 1e9
+    (wall,) = resting_evidence(grid(usd))
+    assert (wall.price, wall.score) == (107.5, 1.0)
+    assert "for 60 of 60 min, " in wall.words
 
 
 def test_a_wall_is_found_with_its_minutes_and_its_mean() -> None:
@@ -89,7 +113,7 @@ def test_twenty_nine_minutes_of_an_hour_do_not_last_but_half_of_a_short_window_d
     assert resting_evidence(grid(usd)) == ()
     (short,) = resting_evidence(grid(usd[:, 24:34]))
     assert short.score == 0.5
-    assert "window under 30 min" in short.words
+    assert "5 of 10 min observed, a short window" in short.words
 
 
 def test_a_book_that_is_the_same_everywhere_or_never_seen_or_empty_has_no_resting_evidence() -> None:
