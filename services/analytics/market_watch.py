@@ -34,7 +34,7 @@ class MarketWatch:
     (whale_orders.py). A whale trade has at least the 99.9 % quantile of the trailing day, and a fifth of that scaled floor.
     Depths of a minute are those of the best 1,000 levels a side: lower bounds where these end within 50 bps.
 
-    cost    on_trade about 7 µs, on_book_update 6 µs, on_second 0.3 ms at 1,000 levels a side, tick 0.1 ms
+    cost    on_trade and on_book_update about 7 µs, tick 0.15 ms, on_second 0.4 ms at 1,000 levels a side, most of it to find these
             (benchmarks/bench_detectors.py)
     """
 

@@ -6,10 +6,11 @@ The spread is taken as at least 0.1, so that a book of equal levels does not mak
 anew every 5 s of each side: they change slowly, and cost more than all the rest of a look.
 
 **Floor.** At least `min_usd · min(1, depth / 10 M USD)`, where depth is what rests within 50 bps on both sides, averaged
-geometrically over the last minutes: about 1 for BTC on a large exchange, in proportion less for a thinner book (at least 1/50).
+geometrically over the last minutes: 1 for BTC on a large exchange, in proportion less for a thinner book (at least 1/50).
 
 **Life.** Looked at once a second. A level above its bound is reported once it stood for 5 s, and stands until it falls under 0.7
-of that bound: flickering about the bound makes one whale, not many. Trades come on another channel, so its ending is decided
+of that bound, or loses more than half of itself otherwise than by trades: flickering about the bound makes one whale, not many, and
+a small order where a great one was pulled is another one. Trades come on another channel, so its ending is decided
 1.5 s after the level fell; when it is back by then, it never ended.
 
 **Ending.** `filled` when trades at its price explain at least half of all that it lost between looks; `left_range` when its price
@@ -34,12 +35,12 @@ from services.domain.findings import WhaleEnding, WhaleOrder
 
 OLD_ENOUGH_US: Final = 5_000_000
 NEAR_BPS: Final = 25.0
-REFERENCE_DEPTH_USD: Final = 10e6  # within 50 bps, both sides: what BTC shows on a large exchange
+REFERENCE_DEPTH_USD: Final = 10e6  # within 50 bps, both sides: BTC shows more on each large exchange
 LEAST_SCALE: Final = 1 / 50
 
 _KEPT_SHARE: Final = 0.7  # of the bound: below this it is over
 _FILLED_SHARE: Final = 0.5  # of what was lost
-_PULLED_SHARE: Final = 0.5  # of the peak
+_PULLED_SHARE: Final = 0.5  # of the peak, or what trades left of it
 _GREW: Final = 1.2
 _DECIDE_AFTER_US: Final = 1_500_000
 _BOUNDS_EVERY_US: Final = 5_000_000
@@ -87,6 +88,7 @@ class _Wall:
     last_usd: float
     peak_usd: float
     least_usd: float  # since it last grew
+    left_usd: float  # what would rest of its largest self if nothing but trades had taken from it
     filled_usd: float = 0.0
     new_fill_usd: float = 0.0  # since the last look
     old_fill_usd: float = 0.0  # of the look before, not yet matched by a loss
@@ -111,7 +113,8 @@ class _Wall:
         self.old_fill_usd = min(fills - explained, self.new_fill_usd)
         self.new_fill_usd = 0.0
         self.last_usd = usd
-        if usd < self.bound_usd * _KEPT_SHARE:
+        self.left_usd = max(self.left_usd - explained, usd)
+        if usd < self.bound_usd * _KEPT_SHARE or usd < self.left_usd * _PULLED_SHARE:
             self.gone_us = self.gone_us or time_us
             return
         if not self.gone_us and usd >= _GREW * self.least_usd:
@@ -287,6 +290,7 @@ class WhaleOrderTracker:
                 last_usd=usd,
                 peak_usd=usd,
                 least_usd=usd,
+                left_usd=usd,
             )
 
     def _ended(self, wall: _Wall) -> WhaleOrder:

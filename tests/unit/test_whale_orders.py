@@ -15,6 +15,9 @@ from services.analytics.whale_orders import Depth, WhaleOrderTracker, spoof_scor
 from services.domain.errors import NotEnoughData
 from services.domain.events import Levels
 from services.domain.findings import WhaleOrder
+from services.simulator.market import Market
+from services.simulator.venue import Venue, VenueStep
+from services.simulator.walls import Wall
 
 S = 1_000_000
 T0 = 1_763_683_200 * S
@@ -98,16 +101,16 @@ def test_a_level_below_the_floor_is_no_whale_however_many_sigmas_it_stands_out()
 
 
 def test_a_thin_book_has_a_small_floor() -> None:
-    scene = Scene(level_usd=200.0)
+    scene = Scene(level_usd=300.0)
     assert scene.tracker.floor_usd == 250_000.0
     scene.look()
     depth = scene.tracker.depth
     assert depth is not None
     assert scene.tracker.floor_usd == pytest.approx(max(250_000.0 * (depth.bid_50_usd + depth.ask_50_usd) / 10e6, 5_000.0))
-    scene.wall(5_500.0)
-    scene.wall(7_000.0, WALL - 503)
+    scene.wall(8_500.0)
+    scene.wall(12_000.0, WALL - 503)
     scene.look(7)
-    assert [row.last_usd for row in scene.rows] == [pytest.approx(7_000.0)]
+    assert [row.last_usd for row in scene.rows] == [pytest.approx(12_000.0)]
 
 
 def test_the_floor_is_never_under_a_fiftieth() -> None:
@@ -170,6 +173,26 @@ def test_a_wall_cut_to_less_than_half_was_pulled_and_one_that_fell_a_little_belo
         scene = standing_wall(start_usd)
         scene.wall(left_usd)
         assert [row.ending for row in scene.look(3)] == [ending]
+
+
+def test_a_smaller_whale_where_a_greater_one_was_pulled_is_another_one() -> None:
+    scene = standing_wall(2_000_000.0)
+    scene.wall(700_000.0)
+    (row,) = scene.look(3)
+    assert (row.ending, row.last_usd) == ("pulled", pytest.approx(700_000.0))
+    (other,) = scene.look(5)
+    assert (other.start_time_us, other.first_usd) == (scene.time_us - 5 * S, pytest.approx(700_000.0))
+
+
+def test_what_trades_left_of_a_great_wall_is_still_the_same() -> None:
+    scene = standing_wall(2_000_000.0)
+    scene.wall(700_000.0)
+    scene.look()
+    scene.trade(1_300_000.0, delay_us=-100_000)
+    scene.look(20)
+    assert {(row.start_time_us, row.ending) for row in scene.rows} == {(T0 + S, "")}
+    (wall,) = scene.tracker.standing()
+    assert (wall.last_usd, wall.filled_usd) == (pytest.approx(700_000.0), 1_300_000.0)
 
 
 def test_a_wall_about_its_bound_is_one_whale_and_not_many() -> None:
@@ -400,6 +423,61 @@ def test_every_whale_that_appears_ends_once_and_its_rows_only_grow_older(walls: 
         assert rows[-1].end_time_us == rows[-1].seen_time_us
         assert rows[-1].peak_usd >= rows[-1].first_usd
         assert 0 <= rows[-1].near_s <= (rows[-1].seen_time_us - rows[-1].start_time_us) / 1e6
+
+
+class Planted:
+    """The walls planted in one simulated venue and the whales found there."""
+
+    def __init__(self, venue: Venue) -> None:
+        self.venue = venue
+        self.tracker = WhaleOrderTracker(venue.contract.exchange, "BTC-USDT-PERP", venue.contract.price.step)
+        self.standing = {wall.price_ticks: (wall, T0) for wall in venue.plants.standing()}
+        self.ended: list[tuple[Wall, int, int, str]] = []  # wall, start, end, ending
+        self.found: dict[tuple[bool, int, int], WhaleOrder] = {}
+
+    def take(self, step: VenueStep, now_us: int) -> None:
+        contract = self.venue.contract
+        for trade in step.trades:
+            usd = trade.lots * contract.base_per_lot * trade.price_ticks * contract.price.step
+            self.tracker.on_trade(trade.price_ticks, trade.taker_buys, usd, now_us)
+        for wall in step.walls:
+            if wall.lots:
+                self.standing[wall.price_ticks] = (wall, now_us)
+            elif wall.price_ticks in self.standing:
+                self.ended.append((*self.standing.pop(wall.price_ticks), now_us, wall.ending))
+
+    def look(self, now_us: int) -> None:
+        tops = [side.top(1_000) for side in (self.venue.book.bids, self.venue.book.asks)]
+        per_lot = self.venue.contract.base_per_lot
+        sides = [Levels(np.array([ticks for ticks, _ in top]), np.array([lots * per_lot for _, lots in top])) for top in tops]
+        for row in self.tracker.on_second(*sides, now_us):
+            self.found[row.is_bid, row.price_ticks, row.start_time_us] = row
+
+    def rows_of(self, wall: Wall, start_us: int, end_us: int) -> list[WhaleOrder]:
+        return [
+            row
+            for row in self.found.values()
+            if (row.is_bid, row.price_ticks) == (not wall.is_ask, wall.price_ticks)
+            and start_us <= row.seen_time_us <= end_us + 3 * S
+        ]
+
+
+def test_walls_planted_in_the_simulated_market_are_found_and_end_as_they_did() -> None:
+    market = Market(["BTCUSDT"], seed=11, plants="many")
+    planted = {name: Planted(venue) for name, venue in market.symbols["BTCUSDT"].venues.items()}
+    for step in range(1_500):
+        now_us = T0 + step * S // 10
+        for name, result in market.step("BTCUSDT").items():
+            planted[name].take(result, now_us)
+            if step % 10 == 9:
+                planted[name].look(now_us)
+    lives = [(each, *life) for each in planted.values() for life in each.ended if life[2] - life[1] >= 15 * S]
+    found = [(each.rows_of(wall, start_us, end_us), ending) for each, wall, start_us, end_us, ending in lives]
+    n_found = sum(bool(rows) for rows, _ in found)
+    n_right = sum(any((row.ending == "filled") == (ending == "eaten") for row in rows if row.ending) for rows, ending in found)
+    assert len(lives) >= 12
+    assert n_found >= 0.85 * len(lives)
+    assert n_right >= 0.85 * n_found
 
 
 def test_depth_of_a_look_is_what_rests_within_10_and_50_bps() -> None:
