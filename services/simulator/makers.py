@@ -1,5 +1,6 @@
 """Market makers of one venue: where they quote, how much, and where liquidity gathers for the whole run."""
 
+import math
 import random
 from typing import Final
 
@@ -11,6 +12,8 @@ from services.simulator.plants import Plants
 _QUOTES: Final = 8
 _MORE_QUOTES: Final = 6
 _HECTIC: Final = 3.0
+#: No level of a maker comes to this many mean levels: what is outsize was planted, so that the labels are complete.
+_MOST_TIMES: Final = 4.5
 
 
 class Makers:
@@ -72,7 +75,8 @@ class Makers:
         if price_ticks <= 0 or self._plants.holds(price_ticks):
             return
         shape = 0.35 + min(1.6, 0.12 * offset_ticks * self._tick_bps)
-        usd = self._level_usd * shape * self._texture(price_ticks) * self._rng.lognormvariate(-0.3, 0.7)
+        times = shape * self._texture(price_ticks) * self._rng.lognormvariate(-0.3, 0.7)
+        usd = self._level_usd * times / math.sqrt(1.0 + (times / _MOST_TIMES) ** 2)
         side.set_level(price_ticks, self._contract.lots_of_usd(usd, price_ticks * self._contract.price.step))
 
     def _texture(self, price_ticks: int) -> float:

@@ -135,7 +135,7 @@ def test_spoofs_are_pulled_when_the_price_comes_near_and_come_back() -> None:
                 if best_bid is not None and best_ask is not None and wall.ending == "pulled":
                     near_bps.append(wall.distance_bps(best_bid, best_ask))
     assert endings["pulled"] >= 0.9 * endings.total() > 20
-    assert n_traded <= 0.1 * endings.total()
+    assert n_traded <= 0.2 * endings.total()
     assert sum(each < 5.5 for each in near_bps) > len(near_bps) / 3
     assert max(chains.values()) > 1
 
@@ -247,17 +247,17 @@ def test_liquidations_in_a_calm_market_owe_nothing_to_price_or_each_other() -> N
     counts: Counter[int] = Counter()
     logs: list[float] = []
     sides: Counter[str] = Counter()
-    rate_hz = 1.0
-    n_steps = 4_000
-    for index, moment in enumerate(run(9, steps=n_steps, plants="none", is_calm=True, liquidations_per_second=3 * rate_hz)):
+    rate_hz, n_windows = 1.0, 150
+    options: dict[str, Any] = {"plants": "none", "is_calm": True, "liquidations_per_second": 3 * rate_hz, "dt_s": 1.0}
+    for index, moment in enumerate(run(9, steps=10 * n_windows, **options)):
         for order in moment.step.liquidations:
-            counts[index // 300] += 1  # 100 steps of three venues: ten seconds
+            counts[index // 30] += 1  # ten steps of three venues: ten seconds
             sides[order.position.position_side] += 1
             logs.append(math.log(order.position.lots * moment.venue.contract.base_per_lot * order.position.entry_price))
-    windows = [counts[index] for index in range(n_steps // 100)]
+    windows = [counts[index] for index in range(n_windows)]
     mean = statistics.mean(windows)
-    assert mean == pytest.approx(3 * rate_hz * 10, rel=0.2)
-    assert statistics.variance(windows) / mean == pytest.approx(1.0, abs=0.6)
+    assert mean == pytest.approx(3 * rate_hz * 10, rel=0.1)
+    assert statistics.variance(windows) / mean == pytest.approx(1.0, abs=0.45)  # four standard errors; clusters have 2 and more
     assert statistics.stdev(logs) == pytest.approx(1.3, abs=0.15)
     assert sides["long"] / sides.total() == pytest.approx(0.5, abs=0.06)
 
