@@ -162,7 +162,8 @@ def price_words(price: float) -> str:
 def _of_cluster(cluster: ClusterOfLiquidations, largest_usd: float) -> Evidence:
     usd = cluster.long_usd + cluster.short_usd
     words = (
-        f"{usd_words(usd)} liquidated from {price_words(cluster.low_price)} to {price_words(cluster.high_price)}, "
+        f"{usd_words(usd)} liquidated around {price_words(cluster.peak_price)} "
+        f"({price_words(cluster.low_price)} to {price_words(cluster.high_price)}), "
         f"{cluster.long_usd / usd:.0%} of it longs"
     )
     return Evidence("liquidations", cluster.peak_price, cluster.low_price, cluster.high_price, usd / largest_usd, usd, words)
@@ -170,7 +171,8 @@ def _of_cluster(cluster: ClusterOfLiquidations, largest_usd: float) -> Evidence:
 
 def _of_node(node: VolumeNode) -> Evidence:
     words = (
-        f"{usd_words(node.usd)} traded from {price_words(node.low_price)} to {price_words(node.high_price)}, "
+        f"{usd_words(node.usd)} traded around {price_words(node.price)} "
+        f"({price_words(node.low_price)} to {price_words(node.high_price)}), "
         f"a node of {node.prominence_share:.0%} prominence"
     )
     return Evidence("volume", node.price, node.low_price, node.high_price, node.prominence_share, node.usd, words)

@@ -148,7 +148,7 @@ def test_clusters_are_scored_by_the_largest_and_quiet_ones_are_left_out() -> Non
 
     found = cluster_evidence([cluster(60_000.0, 3e6, 1e6), cluster(61_000.0, 0.0, 1e6), cluster(float("nan"), 0.0, 0.0)])
     assert [(item.price, item.score) for item in found] == [(60_000.0, 1.0), (61_000.0, 0.25)]
-    assert found[0].words == "4 M USD liquidated from 60,000 to 60,000, 75% of it longs"
+    assert found[0].words == "4 M USD liquidated around 60,000 (60,000 to 60,000), 75% of it longs"
 
 
 def test_nodes_and_predictions_are_evidence_and_predictions_may_be_missing() -> None:
