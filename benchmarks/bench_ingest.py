@@ -1,6 +1,7 @@
 """The collector under load, in a process of its own: CPU, delays and memory, against the simulated exchanges.
 
     python -m benchmarks.bench_ingest [--seconds 60] [--symbols 20] [--liquidations 100] [--store postgres|nowhere]
+                                     [--no-detectors]
 
 The load: three exchanges × 20 symbols × 10 depth frames a second each, 100 liquidations a second over all of them, and the trades
 that such a market has. The limits beside the figures are those that the collector has to stay under on two cores.
@@ -28,6 +29,7 @@ from services.commands.nowhere import NowhereStore
 from services.domain.health import SystemHealth
 from services.domain.instruments import EXCHANGES, canonical_instrument
 from services.ingest.collector import Collector, CollectorSettings, ExchangeEndpoints
+from services.ingest.detectors import no_detectors
 from services.live.memory import MemoryLiveState
 from services.ports import EventStore
 from services.simulator.process import SimulatorProcess
@@ -85,6 +87,7 @@ def collect(args: argparse.Namespace) -> dict[str, Any]:
             store=store,
             live=MemoryLiveState(max_events=args.max_events, ttl_us=24 * 3_600 * 1_000_000),
             clock=SystemClock(),
+            make_watch=no_detectors if args.no_detectors else None,
         )
         collector.start()
         time.sleep(WARM_UP_S)
@@ -154,6 +157,7 @@ def main() -> None:
     parser.add_argument("--liquidations", type=float, default=100.0)
     parser.add_argument("--store", choices=("postgres", "nowhere"), default="postgres")
     parser.add_argument("--max-events", type=int, default=10_000)
+    parser.add_argument("--no-detectors", action="store_true", help="to see what the detectors cost")
     parser.add_argument("--urls", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.urls:
@@ -163,7 +167,7 @@ def main() -> None:
     with SimulatorProcess.start(symbols, liquidations_per_second=args.liquidations) as simulator:
         command = [sys.executable, "-m", "benchmarks.bench_ingest", "--urls", json.dumps(simulator.endpoints)]
         command += ["--seconds", str(args.seconds), "--symbols", str(args.symbols), "--store", args.store]
-        command += ["--max-events", str(args.max_events)]
+        command += ["--max-events", str(args.max_events), *(["--no-detectors"] if args.no_detectors else [])]
         root = Path(__file__).parents[1]
         child = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=args.seconds + 120, check=True, cwd=root)
         show(json.loads(child.stdout.splitlines()[-1]), args.seconds)
