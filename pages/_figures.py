@@ -10,6 +10,7 @@ from services.charts.book_heatmap import book_heatmap
 from services.charts.combined import combined
 from services.charts.inputs import HeatMatrix, ThemeName, View
 from services.charts.liquidation_heatmap import liquidation_heatmap
+from services.charts.mark_inputs import Marks
 from services.views.liquidations import LiquidationsView
 from services.views.liquidity import LiquidityView
 from services.views.notices import coverage_label
@@ -43,13 +44,21 @@ def draw_liquidations(view: LiquidationsView, colours: ThemeName) -> Drawn[Liqui
     return Drawn(view, figure, {"long": chart.long, "short": chart.short})
 
 
-def draw_liquidity(view: LiquidityView, colours: ThemeName) -> Drawn[LiquidityView]:
-    """The figure of the Liquidity page."""
+def draw_liquidity(
+    view: LiquidityView, colours: ThemeName, *, marks: Marks | None = None, has_trades: bool = True
+) -> Drawn[LiquidityView]:
+    """The figure of the Liquidity page, with what is marked over the heat; trades can be left out."""
     chart = view.chart
     if chart is None:
         return Drawn(view, None, {})
-    frame = _themed(chart.frame, colours)
-    figure = book_heatmap(frame, book=chart.book, line=chart.line, trades=chart.trades, depth=chart.depth)
+    figure = book_heatmap(
+        _themed(chart.frame, colours),
+        book=chart.book,
+        line=chart.line,
+        trades=chart.trades if has_trades else None,
+        depth=chart.depth,
+        marks=marks,
+    )
     return Drawn(view, figure, {"book": chart.book})
 
 

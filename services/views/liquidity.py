@@ -1,4 +1,4 @@
-"""The Liquidity page: the book's heatmap over time, trades over it, and what the book says now."""
+"""Resting liquidity of a selection: the book's heatmap over time, trades over it, and what the books say now."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Final
 
 import numpy as np
 
-from services.analytics.depth import BandDepth, band_depth, notional_by_bin, spread_bps
+from services.analytics.depth import notional_by_bin
 from services.charts.inputs import Bubbles, DepthProfile, HeatMatrix, PriceLine, View
 from services.domain.columns import Bool1D, TradeColumns
 from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.events import Float64, Int64
 from services.domain.windows import TimeWindow
 from services.ports import BookView
+from services.views.answers import Lacking
 from services.views.book_columns import BookColumns, book_columns, book_grid
+from services.views.book_numbers import BookNow, book_now, live_books, out_of_step, prices_and_usd, usable_mid
 from services.views.context import ViewContext
 from services.views.liquidations import frame
 from services.views.price_axis import common_bin, price_bounds, price_edges
@@ -23,20 +25,6 @@ from services.views.selection import Selection
 USD_MIN: Final = 100.0
 USD_MAX: Final = 1e9
 N_BUBBLES: Final = 160
-BANDS_BPS: Final = (5.0, 10.0, 50.0)
-
-
-@dataclass(frozen=True, slots=True)
-class BookNow:
-    """One exchange's book at this moment."""
-
-    exchange: str
-    best_bid: float
-    best_ask: float
-    mid: float
-    spread_bps: float
-    bands: tuple[BandDepth, ...]
-    event_time_us: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,12 +41,17 @@ class LiquidityChart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiquidityView:
-    """What the page shows. `chart` is None while no book is known; `out_of_step` names the exchanges without one now."""
+    """The books over time and now. `chart` is None while no book is known.
+
+    out_of_step  the exchanges without a book now
+    unusable     of those whose book is empty on a side or crossed, the sentence that says so
+    """
 
     selection: Selection
     window: TimeWindow
     books: tuple[BookNow, ...]
     out_of_step: tuple[str, ...]
+    unusable: dict[str, str]
     missing_share: dict[str, float]
     chart: LiquidityChart | None
 
@@ -78,7 +71,9 @@ def build_liquidity(
     window = selection.time_window(now_us)
     edges_us = selection.time_edges_us(now_us)
     columns = book_columns(context, selection, now_us)
-    live = _live_books(context, selection)
+    found = live_books(context, selection)
+    mids = {view.exchange: usable_mid(view) for view in found}
+    live = [view for view in found if not isinstance(mids[view.exchange], Lacking)]
     line = mid_line(columns, edges_us)
     bounds = price_bounds(
         line.prices,
@@ -100,12 +95,12 @@ def build_liquidity(
             depth=depth_now(live, axis),
             bin_price=float(axis[1] - axis[0]),
         )
-    in_step = {view.exchange for view in live}
     return LiquidityView(
         selection=selection,
         window=window,
-        books=tuple(_now(view) for view in live),
-        out_of_step=tuple(name for name in selection.exchanges if name not in in_step),
+        books=tuple(book_now(view) for view in live),
+        out_of_step=out_of_step(found, selection),
+        unusable={name: mid.text for name, mid in mids.items() if isinstance(mid, Lacking)},
         missing_share={name: float((~columns.observed[row]).mean()) for row, name in enumerate(selection.exchanges)},
         chart=chart,
     )
@@ -143,34 +138,8 @@ def depth_now(books: list[BookView], axis: Float64) -> DepthProfile | None:
     """Resting notional by price at this moment, all chosen exchanges added up; None without a book in step."""
     if not books:
         return None
-    sums = {"bids": np.zeros(len(axis) - 1), "asks": np.zeros(len(axis) - 1)}
+    bid_usd, ask_usd = np.zeros(len(axis) - 1), np.zeros(len(axis) - 1)
     for view in books:
-        for name in sums:
-            prices, usd = _prices_and_usd(view, name)
-            sums[name] += notional_by_bin(prices, usd, axis)
-    return DepthProfile(price_edges=axis, bid_usd=sums["bids"], ask_usd=sums["asks"])
-
-
-def _live_books(context: ViewContext, selection: Selection) -> list[BookView]:
-    snapshots = (context.live.snapshot(exchange, selection.instrument) for exchange in selection.exchanges)
-    return [snapshot.book for snapshot in snapshots if snapshot is not None and snapshot.book is not None]
-
-
-def _prices_and_usd(view: BookView, name: str) -> tuple[Float64, Float64]:
-    levels = view.bids if name == "bids" else view.asks
-    prices: Float64 = levels.ticks.astype(np.float64) * view.price_tick
-    return prices, prices * levels.sizes_base
-
-
-def _now(view: BookView) -> BookNow:
-    bid_prices, bid_usd = _prices_and_usd(view, "bids")
-    ask_prices, ask_usd = _prices_and_usd(view, "asks")
-    return BookNow(
-        exchange=view.exchange,
-        best_bid=view.best_bid,
-        best_ask=view.best_ask,
-        mid=view.mid,
-        spread_bps=spread_bps(view.best_bid, view.best_ask),
-        bands=tuple(band_depth(bid_prices, bid_usd, ask_prices, ask_usd, mid=view.mid, band_bps=band) for band in BANDS_BPS),
-        event_time_us=view.event_time_us,
-    )
+        bid_usd += notional_by_bin(*prices_and_usd(view, is_bid=True), axis)
+        ask_usd += notional_by_bin(*prices_and_usd(view, is_bid=False), axis)
+    return DepthProfile(price_edges=axis, bid_usd=bid_usd, ask_usd=ask_usd)

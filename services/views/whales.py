@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
+from services.analytics.whale_orders import spoof_score
 from services.charts.mark_inputs import PointMarks, WallSpans
 from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.findings import Iceberg, WhaleOrder, WhaleTrade
 from services.domain.windows import US_PER_SECOND
 from services.domain.words import bps_words, usd_words
+from services.views.answers import Lacking, attempt
 from services.views.notices import span_text
 
 Row = dict[str, object]
@@ -149,3 +152,52 @@ def standing_words(whales: Sequence[WhaleOrder], *, mid: float | None) -> str:
         where = bps_words(abs(nearest.price / mid - 1) * 10_000)
         text += f"; the nearest, {usd_words(nearest.last_usd)}, {where} {'below' if nearest.price < mid else 'above'} the mid"
     return text + "."
+
+
+def spoof_words(whales: Sequence[WhaleOrder]) -> str:
+    """What became of the walls that stood near the mid: the spoof score with its n, or why there is none."""
+    score = attempt(lambda: spoof_score(whales))
+    if isinstance(score, Lacking):
+        return score.text
+    near = span_text(int(score.near_s * US_PER_SECOND))
+    return (
+        f"Spoof score {score.share:.0%}: that share of the {near} that ended walls stood within 25 bps of the mid belongs to walls "
+        f"that were pulled ({score.n_pulled} of n = {score.n})."
+    )
+
+
+def ending_words(whales: Sequence[WhaleOrder]) -> str:
+    """How the walls that are gone ended, the most frequent first; empty while none has."""
+    counts = Counter(_ENDINGS[each.ending] for each in whales if each.end_time_us is not None)
+    parts = [f"{count} {name}" for name, count in counts.most_common()]
+    return f"Of {counts.total()} that ended in the window: {', '.join(parts)}." if parts else ""
+
+
+def iceberg_words(icebergs: Sequence[Iceberg]) -> str:
+    """What the icebergs say now, in one line."""
+    if not icebergs:
+        return "No iceberg was seen in this window."
+    alive = [each for each in icebergs if each.end_time_us is None]
+    sums = {is_bid: sum(each.executed_usd for each in icebergs if each.is_bid == is_bid) for is_bid in (True, False)}
+    return (
+        f"{len(icebergs)} icebergs in this window, {len(alive)} refill now; executed against them: {usd_words(sums[True])} on the "
+        f"bid, {usd_words(sums[False])} on the ask."
+    )
+
+
+def whale_trade_words(trades: Sequence[WhaleTrade]) -> str:
+    """What the whale trades add up to, in one line."""
+    if not trades:
+        return "No whale trade in this window."
+    bought, sold = (sum(each.notional_usd for each in trades if each.is_buy == is_buy) for is_buy in (True, False))
+    net = usd_words(bought - sold)
+    return f"{len(trades)} whale trades in this window: {usd_words(bought)} bought, {usd_words(sold)} sold, net {net}."
+
+
+def bound_words(bounds: Mapping[str, float | Lacking]) -> str:
+    """The bound of each exchange as it is now, or why there is none yet."""
+    parts = []
+    for exchange, bound in bounds.items():
+        title = EXCHANGE_TITLES.get(exchange, exchange)
+        parts.append(f"{title} {bound.text.rstrip('.')}" if isinstance(bound, Lacking) else f"{title} {usd_words(bound)}")
+    return f"Bound now: {'; '.join(parts)}." if parts else ""

@@ -98,7 +98,7 @@ def test_the_whole_page_refresh_can_be_set_paused_and_switched_off(open_page: Op
 
 
 @pytest.mark.parametrize(
-    ("name", "n_live"), [("overview.py", 1), ("liquidations.py", 1), ("liquidity.py", 1), ("feed_health.py", 2)]
+    ("name", "n_live"), [("overview.py", 1), ("liquidations.py", 1), ("liquidity.py", 2), ("feed_health.py", 2)]
 )
 def test_pausing_stops_the_live_parts(open_page: Open, name: str, n_live: int, monkeypatch: pytest.MonkeyPatch) -> None:
     import streamlit as st

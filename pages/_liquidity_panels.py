@@ -1,0 +1,122 @@
+"""What the Liquidity page shows of the present: the books' headline, the tables under the chart, the tapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+from _figures import Drawn, draw_liquidity
+from _loaders import now
+from _panels import book_table
+from _tapes import iceberg_tape, whale_tape, whale_trade_tape
+
+from services.charts.inputs import ThemeName
+from services.charts.mark_inputs import LevelLine
+from services.views.book_marks import LAYERS, layer_name, marks_of
+from services.views.book_words import FLOW_HELP, HEADLINE_HELP, cost_rows, headline_words
+from services.views.freshness import Fresh
+from services.views.liquidity_page import LiquidityPage, build_liquidity_page
+from services.views.selection import Selection
+from services.views.whales import (
+    bound_words,
+    ending_words,
+    iceberg_rows,
+    iceberg_words,
+    spoof_words,
+    standing_words,
+    whale_rows,
+    whale_trade_rows,
+    whale_trade_words,
+)
+
+TAPE_HEIGHT = 360
+
+
+def layer_pills() -> None:
+    """Which marks lie over the heat, kept in the URL."""
+    st.pills(
+        "Over the heat",
+        LAYERS,
+        selection_mode="multi",
+        default=LAYERS,
+        key="layers",
+        bind="query-params",
+        label_visibility="collapsed",
+        help="Walls: outsize resting orders over their lives. Icebergs: prices that refilled. Levels: support and resistance. "
+        "Trades: the largest of the window.",
+    )
+
+
+def _in_order(chosen: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(layer for layer in LAYERS if layer in (chosen or ()))
+
+
+def page_now(selection: Selection, levels: Sequence[LevelLine] = ()) -> Fresh[Drawn[LiquidityPage]]:
+    """The live parts of the page at this moment, drawn with the layers that the pills say."""
+    layers = _in_order(st.session_state.get("layers", LAYERS))
+
+    def draw(page: LiquidityPage, colours: ThemeName) -> Drawn[LiquidityPage]:
+        marks = marks_of(layers, whales=page.whales, icebergs=page.icebergs, levels=levels)
+        drawn = draw_liquidity(page.liquidity, colours, marks=marks, has_trades="Trades" in layers)
+        return Drawn(page, drawn.figure, drawn.matrices)
+
+    fresh = now(f"liquidity/{layer_name(layers)}", selection, build_liquidity_page, draw)
+    return Fresh(fresh.value, f"{layer_name(layers)}/{fresh.revision}")
+
+
+def headline(page: LiquidityPage) -> None:
+    """One block an exchange: mid, microprice, spread, imbalance."""
+    with st.container(horizontal=True, gap="medium"):
+        for book in page.liquidity.books:
+            title, mid, words = headline_words(book)
+            st.metric(title, mid, delta=words, delta_color="off", delta_arrow="off", help=HEADLINE_HELP)
+
+
+def books(page: LiquidityPage) -> None:
+    """Depth by band, then what market orders would cost and the order flow of the last minutes."""
+    book_table(page.liquidity)
+    for sentence in page.liquidity.unusable.values():
+        st.caption(sentence)
+    rows = cost_rows(page)
+    if not rows:
+        return
+    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    st.caption(
+        "Slippage of a market order against the mid, half the spread included, in bps; ≥ where the known book ends before the "
+        "order is filled. OFI: order-flow imbalance, of the minutes whose book was watched.",
+        help=FLOW_HELP,
+    )
+
+
+def whale_orders(page: LiquidityPage) -> None:
+    """Walls: what stands, how honest they were, the tape."""
+    st.markdown(f"{standing_words(page.whales, mid=page.mid)} {ending_words(page.whales)}")
+    st.caption(
+        spoof_words(page.whales),
+        help="A whale order is a level beyond median + 3 · 1.4826 · MAD of log notional in its band, above WHALE_MIN_USD scaled by "
+        "the instrument's depth, for at least 5 s. The spoof score weighs each wall by its seconds within 25 bps of the mid; walls "
+        "that stand, or were lost with the book, are left out.",
+    )
+    whale_tape(whale_rows(page.whales, mid=page.mid), decimals=page.decimals, height=TAPE_HEIGHT)
+
+
+def icebergs(page: LiquidityPage) -> None:
+    """Hidden orders: what was executed against them, the tape."""
+    st.markdown(
+        iceberg_words(page.icebergs),
+        help="A price at which more was executed than was displayed, shown again at least 3 times within 1 s of a fill (synthetic "
+        "icebergs, Zotikov & Antonov 2019). Total and confidence are estimates; exchanges do not say which orders are icebergs.",
+    )
+    iceberg_tape(iceberg_rows(page.icebergs), decimals=page.decimals, height=TAPE_HEIGHT)
+
+
+def whale_trades(page: LiquidityPage) -> None:
+    """Outsize aggressors: their sum, the bound that made them outsize, the tape."""
+    st.markdown(whale_trade_words(page.whale_trades))
+    st.caption(
+        bound_words(page.whale_bounds),
+        help="Trades of one side on one exchange with gaps of at most 100 ms are one order. It is a whale trade at or above the "
+        "99.9 % quantile of the trailing 24 h, never below a floor.",
+    )
+    whale_trade_tape(whale_trade_rows(page.whale_trades), decimals=page.decimals, height=TAPE_HEIGHT)

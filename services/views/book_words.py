@@ -1,0 +1,75 @@
+"""The numbers of the books as the Liquidity page words them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.analytics.microstructure import Slippage
+from services.domain.coverage import EXCHANGE_TITLES
+from services.domain.words import bps_words, usd_words
+from services.views.answers import Lacking
+from services.views.book_numbers import OFI_WINDOWS_MIN, ORDERS_USD, BookNow, OrderFlowNow
+from services.views.liquidity_page import LiquidityPage
+
+NEAR_BPS: Final = 10.0
+WIDE_BPS: Final = 50.0
+UNKNOWN: Final = "–"
+HEADLINE_HELP: Final = (
+    "Mid = (bid + ask)/2. Microprice: (A·bid + B·ask)/(A + B) with the sizes B and A at the touch, less the mid: positive where "
+    "less is offered than bid. Spread in bps of the mid. Imbalance (B − A)/(B + A) of resting notional within the band: −1 only "
+    "asks, +1 only bids (docs/methods.md)."
+)
+FLOW_HELP: Final = (
+    "Order-flow imbalance (Cont, Kukanov & Stoikov 2014): what was added to the best bid or taken from the best ask, less the "
+    "opposite, in USD at the mid. Positive: buying pressure. In brackets the minutes whose book was watched, where some were not."
+)
+
+
+def headline_words(book: BookNow) -> tuple[str, str, str]:
+    """(label, mid, the line below it) of one exchange."""
+    micro, near, wide = book.microprice_bps, book.band(NEAR_BPS), book.band(WIDE_BPS)
+    parts = [
+        f"micro {UNKNOWN if isinstance(micro, Lacking) else signed_bps(micro)}",
+        f"spread {bps_words(book.spread_bps)}",
+        f"imbalance {signed(near.imbalance)} at {near.band_bps:g}, {signed(wide.imbalance)} at {wide.band_bps:g} bps",
+    ]
+    return f"{EXCHANGE_TITLES.get(book.exchange, book.exchange)} mid", f"{book.mid:,.10g}", " · ".join(parts)
+
+
+def cost_rows(page: LiquidityPage) -> list[dict[str, str]]:
+    """One row an exchange: slippage to each side by order, order-flow imbalance by window."""
+    flows = {flow.exchange: flow for flow in page.order_flow}
+    return [_cost_row(book, flows.get(book.exchange)) for book in page.liquidity.books]
+
+
+def _cost_row(book: BookNow, flow: OrderFlowNow | None) -> dict[str, str]:
+    row = {"Exchange": EXCHANGE_TITLES.get(book.exchange, book.exchange)}
+    for name, costs in (("Buy", book.buys), ("Sell", book.sells)):
+        for index, order_usd in enumerate(ORDERS_USD):
+            row[f"{name} {usd_words(order_usd)}"] = UNKNOWN if isinstance(costs, Lacking) else slippage_words(costs[index])
+    for index, length_min in enumerate(OFI_WINDOWS_MIN):
+        row[f"OFI {length_min} min"] = UNKNOWN if flow is None else _ofi_words(flow, index)
+    return row
+
+
+def slippage_words(cost: Slippage) -> str:
+    """ "1.2 bps", "≥ 14 bps" where the known book ends before the order is filled."""
+    return ("" if cost.is_complete else "≥ ") + bps_words(cost.bps)
+
+
+def _ofi_words(flow: OrderFlowNow, index: int) -> str:
+    usd, n_minutes, length_min = flow.ofi_usd[index], flow.n_minutes[index], OFI_WINDOWS_MIN[index]
+    if isinstance(usd, Lacking):
+        return UNKNOWN
+    some = "" if n_minutes == length_min else f" ({n_minutes} min)"
+    return f"{'+' if usd > 0 else ''}{usd_words(usd)}{some}"
+
+
+def signed(share: float | None) -> str:
+    """ "+0.12", "-0.30", "+0.00" (never -0.00); a dash for None."""
+    return UNKNOWN if share is None else f"{round(share, 2) + 0.0:+.2f}"
+
+
+def signed_bps(value_bps: float) -> str:
+    """As `bps_words`, with a sign; what rounds to nothing is +0."""
+    return f"{'+' if value_bps >= 0 else ''}{bps_words(value_bps + 0.0)}"
