@@ -27,8 +27,8 @@ class PlantRates:
 #: A realistic minority; and as many as a validation needs to have a number with a narrow interval.
 PLANT_RATES: Final[dict[PlantLevel, PlantRates]] = {
     "none": PlantRates(),
-    "few": PlantRates(spoofs_per_hour=4, icebergs_per_hour=6, whale_trades_per_hour=6),
-    "many": PlantRates(spoofs_per_hour=60, icebergs_per_hour=120, whale_trades_per_hour=90, cascades_per_hour=6),
+    "few": PlantRates(spoofs_per_hour=4, icebergs_per_hour=6, whale_trades_per_hour=3),
+    "many": PlantRates(spoofs_per_hour=60, icebergs_per_hour=120, whale_trades_per_hour=15, cascades_per_hour=6),
 }
 #: Notional of a whale's order in mean levels (no other taker goes beyond 12), and in how many orders it is sent.
 _WHALE_LEVELS: Final = (15.0, 40.0)

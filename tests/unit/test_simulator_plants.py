@@ -142,13 +142,14 @@ def test_spoofs_are_pulled_when_the_price_comes_near_and_come_back() -> None:
 
 def test_a_whale_takes_more_than_any_other_taker_could_and_is_labelled_with_what_it_took() -> None:
     n_whales = 0
-    for moment in run(5, steps=4_000, liquidations_per_second=0.0):
+    for moment in run(5, steps=3_000, liquidations_per_second=0.0, dt_s=1.0):
         for whale in moment.step.whales:
             n_whales += 1
             same_side = [trade for trade in moment.step.trades if trade.taker_buys == whale.taker_buys]
-            first = same_side[: whale.n_trades]
-            assert sum(trade.lots for trade in first) == whale.lots
-            mean = sum(trade.lots * trade.price_ticks for trade in first) / whale.lots
+            # Forced orders come before the whale's, other takers after it.
+            pieces = [same_side[first : first + whale.n_trades] for first in range(len(same_side) - whale.n_trades + 1)]
+            own = next(piece for piece in pieces if sum(trade.lots for trade in piece) == whale.lots)
+            mean = sum(trade.lots * trade.price_ticks for trade in own) / whale.lots
             assert mean == pytest.approx(whale.average_ticks)
             assert 3 <= whale.n_slices <= whale.n_trades
             notional_usd = whale.lots * moment.venue.contract.base_per_lot * moment.venue.mark_price
@@ -172,7 +173,7 @@ def test_plants_are_the_same_market_until_they_meet_it() -> None:
 def test_few_plants_are_a_handful_an_hour_and_many_are_many() -> None:
     few, many = PLANT_RATES["few"], PLANT_RATES["many"]
     for name in ("spoofs_per_hour", "icebergs_per_hour", "whale_trades_per_hour"):
-        assert 1 <= getattr(few, name) <= 10 <= getattr(many, name) / 5
+        assert 1 <= getattr(few, name) <= 10 < 5 * getattr(few, name) <= getattr(many, name)
     seen: Counter[str] = Counter()
     for moment in run(8, steps=1_000, plants="none"):
         seen["plants"] += len(moment.step.icebergs) + len(moment.step.whales)
