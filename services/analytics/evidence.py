@@ -17,6 +17,7 @@ from services.analytics.volume_profile import VolumeNode
 from services.domain.columns import Bool1D
 from services.domain.events import Float64, Int64
 from services.domain.quantise import Float32
+from services.domain.words import usd_words
 
 EvidenceKind = Literal["resting", "liquidations", "volume", "swing", "predicted"]
 KINDS: Final[tuple[EvidenceKind, ...]] = ("resting", "liquidations", "volume", "swing", "predicted")
@@ -141,15 +142,6 @@ def predicted_evidence(masses: Sequence[PredictedMass]) -> tuple[Evidence, ...]:
     """Predicted liquidations, scored by notional relative to the largest; may be empty."""
     largest = max((mass.notional_usd for mass in masses), default=0.0)
     return tuple(_of_mass(mass, largest) for mass in masses if mass.notional_usd > 0)
-
-
-def usd_words(value_usd: float) -> str:
-    """ "1.24 M USD", "950 USD": three significant digits."""
-    rounded = float(f"{value_usd:.3g}")
-    for scale, unit in _UNITS:
-        if abs(rounded) >= scale:
-            return f"{rounded / scale:g} {unit} USD"
-    return f"{rounded:g} USD"
 
 
 def price_words(price: float) -> str:

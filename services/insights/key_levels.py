@@ -14,11 +14,11 @@ from services.analytics.evidence import (
     EvidenceKind,
     cluster_evidence,
     price_words,
-    usd_words,
 )
 from services.analytics.grouping import BPS, group_within
 from services.analytics.levels import MERGE_BPS, Level, combined_strength, scores_by_kind
 from services.domain.findings import WhaleOrder
+from services.domain.words import usd_words
 
 KeyKind = EvidenceKind | Literal["wall"]
 KEY_KINDS: Final[tuple[KeyKind, ...]] = (*KINDS, "wall")

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +59,7 @@ class AppProcess:
         self.port = int(settings.pop("STREAMLIT_SERVER_PORT", 0)) or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         given = {"HEATMAP_SOURCE": source, "HEATMAP_DATA_DIR": str(data_dir), "STREAMLIT_SERVER_PORT": str(self.port), **settings}
-        logs = data_dir.parent if data_dir.parent.is_dir() else Path(settings.get("TMPDIR", "."))
+        logs = data_dir.parent if data_dir.parent.is_dir() else Path(settings.get("TMPDIR", tempfile.gettempdir()))
         self._log_path = logs / f"app-{self.port}-{time.monotonic_ns()}.log"
         self._out_path = self._log_path.with_suffix(".out")
         with self._log_path.open("wb") as log, self._out_path.open("wb") as out:

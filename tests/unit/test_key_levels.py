@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from services.analytics.evidence import Evidence
 from services.analytics.levels import Level, find_levels
 from services.domain.findings import WhaleOrder
+from services.domain.words import usd_words
 from services.insights.key_levels import KEY_KINDS, KeyLevel, key_levels, merge_key_levels
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -87,9 +88,9 @@ def test_a_cluster_a_level_and_a_wall_close_together_become_one_and_say_what_the
     assert (first.low, first.high, first.notional_usd) == (60_100.0, 60_140.0, 5.5e6)
     assert first.low < first.price < first.high
     assert first.distance_bps == pytest.approx((first.price / 60_000 - 1) * 1e4)
-    assert any(words.startswith("Cluster: 4 M USD liquidated") and "25% of it longs" in words for words in first.sources)
+    assert any(words.startswith(f"Cluster: {usd_words(4e6)} liquidated") and "25% of it longs" in words for words in first.sources)
     assert any(words.startswith("Resistance at 60,120 (strength 0.64)") for words in first.sources)
-    assert any(words == "Wall: 1.5 M USD ask at 60,140 on okx, standing for 90 s" for words in first.sources)
+    assert any(words == f"Wall: {usd_words(1.5e6)} ask at 60,140 on okx, standing for 90 s" for words in first.sources)
     assert [found[1].price, found[2].price] == [59_000.0, 62_000.0]
     assert found[1].distance_bps < 0
 
