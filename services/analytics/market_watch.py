@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from services.analytics.icebergs import IcebergTracker
-from services.analytics.minute_builder import MinuteBuilder, SizeClass
+from services.analytics.minute_builder import MinuteBuilder
 from services.analytics.order_flow import OrderFlowImbalance
 from services.analytics.size_quantiles import SizeQuantiles
 from services.analytics.whale_orders import WhaleOrderTracker
@@ -20,7 +20,7 @@ N_LEVELS: Final = 1_000  # a side, looked at each second
 WHALE_QUANTILE: Final = 0.999
 SMALL_QUANTILE: Final = 0.5
 TRADE_FLOOR_SHARE: Final = 0.2  # of the floor of whale orders: what rests is larger than what trades at once
-_MERGE_GRACE_US: Final = 1_000_000
+_MERGE_GRACE_US: Final = 500_000  # with a second between ticks, within the grace of the minute that the order belongs to
 
 
 class MarketWatch:
@@ -31,7 +31,8 @@ class MarketWatch:
     minute that is filling comes with every tick.
 
     `whale_min_usd` is the least notional of a whale order in the deepest books, scaled down with the depth of the book
-    (whale_orders.py). A whale trade has at least the 99.9 % quantile of the trailing day, and a fifth of that scaled floor.
+    (whale_orders.py). Trades are ranked as orders: one aggressor's, merged (whale_trades.py). A whale trade has at least the
+    99.9 % quantile of the trailing day's orders, and a fifth of that scaled floor; small is up to their median.
     Depths of a minute are those of the best 1,000 levels a side: lower bounds where these end within 50 bps.
 
     cost    on_trade and on_book_update about 7 µs, tick 0.15 ms, on_second 0.4 ms at 1,000 levels a side, most of it to find these
@@ -54,21 +55,13 @@ class MarketWatch:
         is_buy = trade.taker_side == "buy"
         price, notional_usd = float(trade.price), float(trade.notional_usd)
         price_ticks = round(price / self._price_tick)
-        whale_bound_usd = self.sizes.quantile(WHALE_QUANTILE)
-        small_bound_usd = self.sizes.quantile(SMALL_QUANTILE)
-        size_class: SizeClass = ""
-        if whale_bound_usd is not None:
-            whale_bound_usd = max(whale_bound_usd, TRADE_FLOOR_SHARE * self.whales.floor_usd)
-            if notional_usd >= whale_bound_usd:
-                size_class = "whale"
-            elif small_bound_usd is not None and notional_usd <= small_bound_usd:
-                size_class = "small"
-        self.sizes.add(notional_usd, time_us)
-        self.minutes.on_trade(is_buy, notional_usd, size_class, time_us, whale_bound_usd, small_bound_usd)
+        whale_bound_usd = self._whale_bound_usd()
+        self.minutes.on_trade(is_buy, notional_usd, "", time_us, whale_bound_usd, self.sizes.quantile(SMALL_QUANTILE))
         self.whales.on_trade(price_ticks, is_buy, notional_usd, time_us)
         if self.icebergs.on_trade(price_ticks, is_buy, float(trade.size_base), time_us):
             self._show_iceberg(not is_buy, price_ticks)
         found = self._merger.add(time_us, is_buy, price, notional_usd, event_hash(trade.dedupe_key), whale_bound_usd)
+        self._class_run()
         return [] if found is None else [found]
 
     def on_liquidation(self, event: Liquidation) -> list[Finding]:
@@ -130,6 +123,7 @@ class MarketWatch:
         """What time alone brings about, once a second: icebergs, the last merged trade, finished minutes and the one that fills."""
         rows: list[Finding] = [*self.icebergs.tick(now_us)]
         whale_trade = self._merger.flush(now_us - _MERGE_GRACE_US)
+        self._class_run()
         if whale_trade is not None:
             rows.append(whale_trade)
         rows += self.minutes.advance(now_us)
@@ -137,6 +131,23 @@ class MarketWatch:
         if partial is not None:
             rows.append(partial)
         return rows
+
+    def _whale_bound_usd(self) -> float | None:
+        """The 99.9 % quantile of the trailing day's orders, at least a fifth of the floor of whale orders; None while unknown."""
+        quantile_usd = self.sizes.quantile(WHALE_QUANTILE)
+        return None if quantile_usd is None else max(quantile_usd, TRADE_FLOOR_SHARE * self.whales.floor_usd)
+
+    def _class_run(self) -> None:
+        """Rank the aggressor's order that has just ended as a whole: its pieces alone would pass as small money."""
+        run = self._merger.last_run
+        if run is None:
+            return
+        small_bound_usd = self.sizes.quantile(SMALL_QUANTILE)
+        if run.bound_usd is not None and small_bound_usd is not None:
+            is_whale, is_small = run.notional_usd >= run.bound_usd, run.notional_usd <= small_bound_usd
+            if is_whale or is_small:
+                self.minutes.on_run(run.is_buy, run.notional_usd, "whale" if is_whale else "small", run.time_us)
+        self.sizes.add(run.notional_usd, run.time_us)
 
     def _show_iceberg(self, is_bid: bool, price_ticks: int) -> None:
         """Tell what a price displayed when its first trade came."""

@@ -167,6 +167,25 @@ def test_a_sweep_after_a_thousand_small_trades_is_one_whale_trade() -> None:
     assert whale.bound_usd == pytest.approx(50_000.0)  # the floor: a fifth of that of whale orders
 
 
+def test_the_pieces_of_a_large_order_do_not_pass_as_small_money() -> None:
+    scene = Scene()
+    scene.snapshot()
+    for number in range(1_100):
+        scene.trade("0.01", MID + 1, is_buy=number % 2 == 0)
+        scene.time_us += 20 * MS
+    scene.seconds(120)
+    scene.found.clear()
+    for _ in range(500):  # each piece is as small as any trade before
+        scene.trade("0.01", MID + 1, is_buy=True)
+    scene.seconds(130)
+    minutes = [row for row in scene.found if isinstance(row, MarketMinute)]
+    assert sum(row.small_buy_usd for row in {row.start_time_us: row for row in minutes}.values()) == 0.0
+    assert max(row.whale_buy_usd for row in minutes) == pytest.approx(500 * 0.01 * (MID + 1) * 0.1)
+    (whale,) = scene.of(WhaleTrade)
+    assert isinstance(whale, WhaleTrade)
+    assert whale.n_trades == 500
+
+
 def test_a_minute_holds_what_the_events_of_all_channels_said() -> None:
     scene = Scene()
     scene.snapshot()
