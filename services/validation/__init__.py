@@ -1,0 +1,1 @@
+"""How true every number is: measured against oracles, labelled simulations and a recording. See docs/validation.md."""

@@ -1,0 +1,193 @@
+"""What `python -m services.cli validate` measured: the contents of docs/validation.json, for the page and for the docs.
+
+Shares are in [0, 1]; `low` and `high` bound a 95 % interval (Wilson's for shares). None is "not measured", said why in `note`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from services.domain.errors import ConfigError
+
+FORMAT: Final = 1
+PART_NAMES: Final = ("oracles", "detectors", "risk", "hawkes", "alarms", "recording")
+REPORT_PATH: Final = Path(__file__).parents[2] / "docs" / "validation.json"
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """How a part was made. The same command and version give the same figures; only `made_on` and `took_s` differ."""
+
+    command: str
+    seeds: str
+    version: str
+    made_on: str
+    took_s: float
+    is_quick: bool
+
+
+class OracleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One number against an independent way to compute it. `worst` is the largest of `n_cases` deviations, in `unit`."""
+
+    number: str
+    function: str
+    oracle: str
+    n_cases: int
+    worst: float
+    tolerance: float
+    unit: str
+
+    @property
+    def is_met(self) -> bool:
+        return self.worst <= self.tolerance
+
+
+class DetectorRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One measured quality of a detector. `unit` is "share", "s" or a word; `target` is what it is to be at least or at most."""
+
+    detector: str
+    measure: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int
+    unit: str = "share"
+    target: float | None = None
+    bound: Literal["at least", "at most", ""] = ""
+    note: str = ""
+
+    @property
+    def is_met(self) -> bool | None:
+        """None where there is no target."""
+        if self.target is None:
+            return None
+        if self.value is None:
+            return False
+        return self.value >= self.target if self.bound == "at least" else self.value <= self.target
+
+
+class VarRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A value at risk on simulated returns: the share of losses beyond it, and what the tests of coverage say.
+
+    `n_rejected` of `n_paths` paths had a p-value of conditional coverage under 5 %, as one in twenty has when all is right.
+    `kupiec_p` is that of all paths together; `worst_p` the least p-value of independence among the paths, times their number.
+    """
+
+    process: str
+    method: str
+    confidence: float
+    n: int
+    share: float
+    low: float
+    high: float
+    kupiec_p: float
+    worst_p: float
+    n_rejected: int
+    n_paths: int
+
+
+class HawkesRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Fits to simulated processes of a known branching ratio. `n_covered` of `n_seeds` intervals held the truth."""
+
+    truth: float
+    mean: float
+    worst_error: float
+    target: float
+    n_seeds: int
+    n_covered: int
+    mean_n_events: float
+
+    @property
+    def is_met(self) -> bool:
+        return self.worst_error <= self.target
+
+
+class AlarmRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How many minutes a calm day had above a threshold, against 1,440·Φ(−t); `low` … `high` over the seeds."""
+
+    process: str
+    method: str
+    threshold: float
+    nominal_per_day: float
+    minutes_per_day: float
+    low: float
+    high: float
+    alarms_per_day: float
+    n_days: float
+    n_seeds: int
+
+
+class RecordingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a number was on the recording: its value in words, or the sentence why there is none."""
+
+    number: str
+    said: str
+    is_given: bool
+
+
+class OraclePart(msgspec.Struct, frozen=True, kw_only=True):
+    made: Made
+    rows: tuple[OracleRow, ...]
+
+
+class DetectorPart(msgspec.Struct, frozen=True, kw_only=True):
+    made: Made
+    market: str
+    rows: tuple[DetectorRow, ...]
+
+
+class RiskPart(msgspec.Struct, frozen=True, kw_only=True):
+    made: Made
+    rows: tuple[VarRow, ...]
+
+
+class HawkesPart(msgspec.Struct, frozen=True, kw_only=True):
+    made: Made
+    rows: tuple[HawkesRow, ...]
+
+
+class AlarmPart(msgspec.Struct, frozen=True, kw_only=True):
+    made: Made
+    rows: tuple[AlarmRow, ...]
+
+
+class RecordingPart(msgspec.Struct, frozen=True, kw_only=True):
+    made: Made
+    source: str
+    rows: tuple[RecordingRow, ...]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Every part that was measured; None for one that never was."""
+
+    format: int = FORMAT
+    oracles: OraclePart | None = None
+    detectors: DetectorPart | None = None
+    risk: RiskPart | None = None
+    hawkes: HawkesPart | None = None
+    alarms: AlarmPart | None = None
+    recording: RecordingPart | None = None
+
+
+def read_report(path: Path = REPORT_PATH) -> Report:
+    """The stored report. Raises ConfigError where it is missing, damaged or of another format."""
+    try:
+        report = msgspec.json.decode(path.read_bytes(), type=Report)
+    except OSError as error:
+        raise ConfigError(
+            f"the report {path.name} could not be read ({error.strerror}); make it with: python -m services.cli validate"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(
+            f"the report {path.name} was damaged ({error}); make it anew with: python -m services.cli validate"
+        ) from error
+    if report.format != FORMAT:
+        raise ConfigError(f"the report {path.name} was of format {report.format}; this version reads {FORMAT}")
+    return report
+
+
+def report_bytes(report: Report) -> bytes:
+    """The report as it is stored: indented JSON that a person can read and compare."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
