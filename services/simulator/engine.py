@@ -12,7 +12,7 @@ from services.simulator.faults import COUNTED, FLAVOURS, TIMED, Fault, FaultPlan
 from services.simulator.instruments import EXCHANGES, Exchange, symbol_spec
 from services.simulator.market import Market
 from services.simulator.okx import OkxServer
-from services.simulator.plants import PlantLevel
+from services.simulator.plants import PlantLevel, PlantRates
 from services.simulator.server import ExchangeServer
 from services.simulator.truth import TruthLog
 
@@ -38,7 +38,7 @@ class Engine:
         depth_hz: float = 10.0,
         liquidations_per_second: float | None = None,
         is_calm: bool = False,
-        plants: PlantLevel = "few",
+        plants: PlantLevel | PlantRates = "few",
         truth: TruthLog | None = None,
         okx_idle_s: float = 30.0,
         enforce_limits: bool = True,

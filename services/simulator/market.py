@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from services.simulator.instruments import EXCHANGES, Exchange, SymbolSpec, symbol_spec
-from services.simulator.plants import PLANT_RATES, PlantLevel
+from services.simulator.plants import PLANT_RATES, PlantLevel, PlantRates
 from services.simulator.prices import PriceProcess
 from services.simulator.venue import Venue, VenueStep, VenueStyle
 
@@ -53,7 +53,7 @@ class Market:
     symbols   names such as BTCUSDT           seed       any int: same seed, same market
     dt_s      seconds a step                  liquidations_per_second   over all symbols and exchanges; None: lively
     is_calm   no trends and bursts, and liquidations as a Poisson stream: without a cause, so none sets off another
-    plants    how many spoofs, icebergs, whales and staged cascades there are
+    plants    how many spoofs, icebergs, whales and staged cascades there are: by name, or as rates
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class Market:
         dt_s: float = 0.1,
         liquidations_per_second: float | None = None,
         is_calm: bool = False,
-        plants: PlantLevel = "few",
+        plants: PlantLevel | PlantRates = "few",
     ) -> None:
         names = list(dict.fromkeys(symbols))
         self._seed = seed
         self._dt_s = dt_s
         self._is_calm = is_calm
-        self._plants = PLANT_RATES[plants]
+        self._plants = plants if isinstance(plants, PlantRates) else PLANT_RATES[plants]
         self._rate_hz = None if liquidations_per_second is None else liquidations_per_second / (len(names) * len(EXCHANGES) or 1)
         self.symbols: dict[str, SymbolMarket] = {}
         self._steps: dict[str, int] = {}

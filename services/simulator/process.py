@@ -67,7 +67,7 @@ class SimulatorProcess:
         return started
 
     def fault(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """Put a fault in force; `fields` are exchange, channel, symbol, seconds, count, flavour, huge_bytes."""
+        """Put a fault in force; `fields` such as symbol, exchange and count are listed in docs/simulator.md."""
         return self._ask("/fault", {"kind": kind, **fields})
 
     def change_symbols(self, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from services.simulator.cascades import WINDOW_S, CascadeWatch, least_run
 from services.simulator.icebergs import IcebergChange
 from services.simulator.instruments import EXCHANGES, Exchange
 from services.simulator.market import Market
-from services.simulator.plants import PLANT_RATES, PlantLevel
+from services.simulator.plants import PLANT_RATES, PlantLevel, PlantRates
 from services.simulator.truth import TruthLog
 from services.simulator.venue import Venue, VenueStep
 from services.simulator.walls import Wall
@@ -179,6 +179,13 @@ def test_few_plants_are_a_handful_an_hour_and_many_are_many() -> None:
         seen["plants"] += len(moment.step.icebergs) + len(moment.step.whales)
         seen["plants"] += sum(wall.kind == "spoof" for wall in moment.step.walls)
     assert seen["plants"] == 0
+
+
+def test_rates_may_be_given_one_by_one() -> None:
+    market = Market(["BTCUSDT"], seed=1, plants=PlantRates(icebergs_per_hour=3_600))
+    steps = [step for _ in range(200) for step in market.step("BTCUSDT").values()]
+    assert sum(change.what == "planted" for step in steps for change in step.icebergs) > 10
+    assert not any(step.whales or any(wall.kind == "spoof" for wall in step.walls) for step in steps)
 
 
 def test_a_staged_cascade_makes_its_positions_fall_one_after_another_and_takes_the_price_along() -> None:
