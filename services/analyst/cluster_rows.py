@@ -10,8 +10,8 @@ import numpy as np
 
 from services.analyst.minute_ring import MinuteRing
 from services.analytics.bandwidth import BandwidthRule
-from services.analytics.clusters import Cluster, find_clusters
-from services.analytics.density import N_POINTS, density
+from services.analytics.clusters import Cluster
+from services.analytics.window_clusters import window_clusters
 from services.analytics.zscore import UndefinedScore, classic_scores, hurdle_scores
 from services.domain.columns import LiquidationColumns
 from services.domain.errors import NotEnoughData
@@ -20,7 +20,6 @@ from services.domain.findings import ALL_EXCHANGES, LiquidationCluster
 from services.domain.windows import US_PER_SECOND, WINDOWS_S
 
 CLUSTER_WINDOWS_S: Final = tuple(WINDOWS_S[name] for name in ("5m", "15m", "1h", "4h", "12h", "24h"))
-MAX_RANKS: Final = 8
 WATCHED_SHARE: Final = 0.8
 NAN: Final = float("nan")
 
@@ -67,7 +66,7 @@ def cluster_rows(
     mid = minutes.last_mid(window_s // 60)
     if not mid > 0 and len(inside):
         mid = float(inside.price[-1])
-    clusters = _clusters(inside, mid, settings)
+    clusters = window_clusters(inside, mid=mid, kde_bandwidth=settings.kde_bandwidth, price_range_pct=settings.price_range_pct)
     if not clusters:
         clusters = (_unplaced(inside),)
     z_robust, z_classic = _scores(np.array([each.notional_usd for each in clusters]), reference_usd())
@@ -91,23 +90,6 @@ def cluster_rows(
         )
         for each, robust, classic in zip(clusters, z_robust, z_classic, strict=True)
     ]
-
-
-def _clusters(events: LiquidationColumns, mid: float, settings: ClusterSettings) -> tuple[Cluster, ...]:
-    if not len(events) or not mid > 0:
-        return ()
-    reach = mid * settings.price_range_pct / 100
-    low, high = mid - reach, mid + reach
-    rule = settings.kde_bandwidth
-    found = density(
-        events.price,
-        events.notional_usd,
-        low=low,
-        high=high,
-        bandwidth=mid * rule / 100 if isinstance(rule, float | int) else rule,
-        min_bandwidth=(high - low) / (N_POINTS - 1),
-    )
-    return find_clusters(found, events, mid=mid)[:MAX_RANKS]
 
 
 def _unplaced(events: LiquidationColumns) -> Cluster:

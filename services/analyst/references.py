@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
+from services.analytics.window_clusters import largest_by_moment
 from services.domain.events import Float64
-from services.domain.finding_columns import ClusterColumns
 from services.domain.findings import LiquidationCluster
 from services.domain.windows import US_PER_SECOND, TimeWindow
 from services.ports import EventStore
@@ -71,9 +71,3 @@ class References:
         rows = self._store.clusters(span, self._instrument, window_s=window_s, every_s=window_s)
         minutes, largest_usd = largest_by_moment(rows)
         held[minutes % self._n_minutes] = largest_usd
-
-
-def largest_by_moment(rows: ClusterColumns) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Float64]:
-    """The minutes of stored moments, and the notional of the cluster of rank 0 of each (0 of a quiet one)."""
-    first = rows.rank == 0
-    return rows.event_time_us[first] // MINUTE_US, (rows.long_usd + rows.short_usd)[first]
