@@ -15,6 +15,7 @@ from services.views.liquidations import LiquidationsView
 from services.views.liquidity import LiquidityView
 from services.views.notices import coverage_label
 from services.views.overview import OverviewView
+from services.views.realised import cluster_bands
 
 Built = TypeVar("Built")
 
@@ -39,6 +40,8 @@ def draw_liquidations(view: LiquidationsView, colours: ThemeName) -> Drawn[Liqui
         short=chart.short,
         line=chart.line,
         profile=chart.profile,
+        clusters=cluster_bands(view.clusters, decimals=chart.frame.price_decimals),
+        is_smoothed=chart.is_smoothed,
         coverage=coverage_label(view.selection.exchanges),
     )
     return Drawn(view, figure, {"long": chart.long, "short": chart.short})

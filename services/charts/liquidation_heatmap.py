@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from services.charts.inputs import HeatMatrix, LiquidationProfile, PriceLine, View
+from services.charts.mark_inputs import ClusterBand
+from services.charts.marks import cluster_labels, cluster_shapes
 from services.charts.theme import (
     Json,
     base_layout,
@@ -18,6 +23,8 @@ from services.charts.traces import holes, liquidation_profile, price_line, profi
 
 LONG = "long"
 SHORT = "short"
+_PROFILE: Final = [0.876, 1.0]
+_PROFILE_COMPACT: Final = [0.815, 1.0]
 
 
 def liquidation_heatmap(
@@ -27,6 +34,8 @@ def liquidation_heatmap(
     short: HeatMatrix,
     line: PriceLine | None = None,
     profile: LiquidationProfile | None = None,
+    clusters: Sequence[ClusterBand] = (),
+    is_smoothed: bool = False,
     coverage: str = "",
 ) -> Json:
     """The figure for `live_chart(figure, {"long": long, "short": short}, …)`.
@@ -34,6 +43,8 @@ def liquidation_heatmap(
     long, short  liquidated USD by the side of the closed position, one grid and one scale
     line         mark or mid price; NaN breaks it
     profile      drawn at the right on the shared price axis; the panel is left out when None
+    clusters     bounds and scores over the profile, the largest first; left out where there is no profile
+    is_smoothed  the matrices are a kernel estimate over price, which the title then says
     coverage     what the feeds are ("sampled: Binance, OKX"), stated in the corner of the panel
     returns      plotly figure as a mapping; the heatmap trace names its matrices in `meta`
     """
@@ -53,6 +64,7 @@ def liquidation_heatmap(
     layout["yaxis"] = price_axis(view, anchor="x2" if profile else "x")
     heading = f"<b>Liquidations</b>  <span style='color:{colours.sell}'>long</span> "
     heading += f"<span style='color:{colours.buy}'>short</span>"
+    heading += "  smoothed over price" if is_smoothed else ""
     layout["annotations"] += [note(heading, x=0.0, colour=colours.text), zone_note(view)]
     if coverage:
         layout["annotations"].append(footnote(view, coverage))
@@ -67,9 +79,22 @@ def liquidation_heatmap(
     if profile is not None:
         data += liquidation_profile(view, profile, axes=("x2", "y"))
         highest_usd = float(max(profile.long_usd.max(initial=0.0), profile.short_usd.max(initial=0.0)))
-        layout["xaxis2"] = profile_axis(domain=[0.876, 1.0], anchor="y", highest_usd=highest_usd)
-        layout["annotations"].append(note(profile.unit, x=0.876, colour=colours.muted, small=True))
-        compact["layout"] |= {"xaxis.domain": [0.0, 0.80], "xaxis2.domain": [0.815, 1.0]}
+        layout["xaxis2"] = profile_axis(domain=_PROFILE, anchor="y", highest_usd=highest_usd)
+        layout["annotations"].append(note(profile.unit, x=_PROFILE[0], colour=colours.muted, small=True))
+        compact["layout"] |= {"xaxis.domain": [0.0, 0.80], "xaxis2.domain": _PROFILE_COMPACT}
         compact["data"]["0"]["colorbar.x"] = 0.92
         compact["layout"] |= {f"annotations.{len(layout['annotations']) - 1}.text": ""}
+        _mark_clusters(view, clusters, layout)
     return {"data": data, "layout": layout}
+
+
+def _mark_clusters(view: View, clusters: Sequence[ClusterBand], layout: Json) -> None:
+    """Bands and labels on the profile's panel; on a phone the bands follow it, and the labels, wider than it, are left out."""
+    compact = layout["meta"]["compact"]["layout"]
+    first = len(layout["shapes"])
+    layout["shapes"] += cluster_shapes(view, clusters, domain=_PROFILE, yref="y")
+    for index in range(first, len(layout["shapes"])):
+        compact |= {f"shapes.{index}.x0": _PROFILE_COMPACT[0], f"shapes.{index}.x1": _PROFILE_COMPACT[1]}
+    first = len(layout["annotations"])
+    layout["annotations"] += cluster_labels(view, clusters, x=_PROFILE[1], yref="y")
+    compact |= {f"annotations.{index}.text": "" for index in range(first, len(layout["annotations"]))}

@@ -10,15 +10,19 @@ import numpy as np
 from services.analytics.bandwidth import BandwidthRule
 from services.analytics.density import Density, density
 from services.analytics.liquidation_grid import LiquidationTotals, liquidation_grid, liquidation_totals
+from services.analytics.liquidation_heat import liquidation_heat
 from services.analytics.price_line import closes_by_column
+from services.analytics.window_clusters import window_clusters
 from services.charts.inputs import HeatMatrix, LiquidationProfile, PriceLine, View
 from services.domain.columns import Bool1D, LiquidationColumns
 from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.events import EventKind, FeedGap, Float64, Int64
 from services.domain.windows import TimeWindow
+from services.views.answers import Lacking
 from services.views.book_columns import BookColumns, book_columns
 from services.views.context import ViewContext
 from services.views.price_axis import common_bin, decimals_for_price, decimals_of, price_bounds, price_edges
+from services.views.realised import NOT_ASKED, ClusterReference, ScoredClusters, score_clusters
 from services.views.selection import COLUMN_S, Selection
 
 USD_MIN: Final = 100.0
@@ -29,7 +33,10 @@ N_PRICE_CELLS: Final = 120
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiquidationsChart:
-    """What the figure is drawn from. `outside_usd` lies beyond the price axis and is stated beside the chart."""
+    """What the figure is drawn from. `outside_usd` lies beyond the price axis and is stated beside the chart.
+
+    long, short   what was liquidated in each cell, or with `is_smoothed` its kernel estimate over price (never over time)
+    """
 
     frame: View
     long: HeatMatrix
@@ -38,6 +45,7 @@ class LiquidationsChart:
     profile: LiquidationProfile
     bandwidth: float
     outside_usd: float
+    is_smoothed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,10 +61,24 @@ class LiquidationsView:
     missing_share: dict[str, float]
     gaps: tuple[FeedGap, ...]
     chart: LiquidationsChart | None
+    events: LiquidationColumns
+    clusters: ScoredClusters
 
 
-def build_liquidations(context: ViewContext, selection: Selection, now_us: int, theme_free_name: str) -> LiquidationsView:
-    """Everything of the page at one moment. `theme_free_name` identifies the selection, so that a zoom can be kept."""
+def build_liquidations(
+    context: ViewContext,
+    selection: Selection,
+    now_us: int,
+    theme_free_name: str,
+    *,
+    reference: ClusterReference | Lacking = NOT_ASKED,
+    is_smoothed: bool = False,
+) -> LiquidationsView:
+    """Everything of the page at one moment. `theme_free_name` identifies the selection, so that a zoom can be kept.
+
+    reference     what clusters are scored against (`build_cluster_reference`); without it they have no Z
+    is_smoothed   smooth the cells over price by the density's own kernel
+    """
     window = selection.time_window(now_us)
     edges_us = selection.time_edges_us(now_us)
     events = context.history.liquidations(window, selection.instrument, selection.exchanges, now_us)
@@ -65,17 +87,26 @@ def build_liquidations(context: ViewContext, selection: Selection, now_us: int, 
     cells_us = selection.liquidation_edges_us(now_us)
     missing = missing_columns(book, gaps, selection, edges_us)
     line = price_line(context, selection, now_us, edges_us)
+    mid = line.last_price() or _last_mid(book)
     bounds = price_bounds(
         np.concatenate([events.price, line.prices]),
-        mid=line.last_price() or _last_mid(book),
+        mid=mid,
         range_pct=selection.range_pct,
         max_range_pct=context.price_range_pct,
     )
+    unwatched = np.logical_and.reduce(list(missing.values()))
     chart = None
     if bounds is not None:
         axis = price_edges(*bounds, unit=common_bin(book.bin_prices), n_max=N_PRICE_CELLS)
-        hole = wide_holes(np.logical_and.reduce(list(missing.values())), edges_us, cells_us)
-        chart = _chart(context, events, line, axis, cells_us, frame(selection, window, axis, theme_free_name), hole)
+        hole = wide_holes(unwatched, edges_us, cells_us)
+        view = frame(selection, window, axis, theme_free_name)
+        chart = _chart(context, events, line, axis, cells_us, view, hole, is_smoothed=is_smoothed)
+    clusters = window_clusters(
+        events,
+        mid=mid or (float(events.price[-1]) if len(events) else float("nan")),
+        kde_bandwidth=context.kde_bandwidth,
+        price_range_pct=context.price_range_pct,
+    )
     return LiquidationsView(
         selection=selection,
         window=window,
@@ -86,6 +117,8 @@ def build_liquidations(context: ViewContext, selection: Selection, now_us: int, 
         missing_share={name: float(absent.mean()) for name, absent in missing.items()},
         gaps=gaps,
         chart=chart,
+        events=events,
+        clusters=score_clusters(clusters, reference, watched_share=1.0 - float(unwatched.mean())),
     )
 
 
@@ -97,18 +130,31 @@ def _chart(
     edges_us: Int64,
     view: View,
     hole: Bool1D,
+    *,
+    is_smoothed: bool,
 ) -> LiquidationsChart:
     grid = liquidation_grid(events, time_edges_us=edges_us, price_edges=axis)
     long, short = _densities(context, events, axis, line.last_price() or float(axis.mean()))
+    cells = grid.long_usd, grid.short_usd
+    if is_smoothed:
+        parts = events.take(events.is_long), events.take(~events.is_long)
+        cells = _smoothed(parts[0], edges_us, axis, long.bandwidth), _smoothed(parts[1], edges_us, axis, long.bandwidth)
     return LiquidationsChart(
         frame=view,
-        long=_matrix(grid.long_usd, edges_us, axis, hole),
-        short=_matrix(grid.short_usd, edges_us, axis, hole),
+        long=_matrix(cells[0], edges_us, axis, hole),
+        short=_matrix(cells[1], edges_us, axis, hole),
         line=line,
         profile=_profile(axis, long, short),
         bandwidth=long.bandwidth,
         outside_usd=grid.outside_usd,
+        is_smoothed=is_smoothed,
     )
+
+
+def _smoothed(events: LiquidationColumns, edges_us: Int64, axis: Float64, bandwidth: float) -> Float64:
+    return liquidation_heat(
+        events.event_time_us, events.price, events.notional_usd, time_edges_us=edges_us, price_edges=axis, bandwidth=bandwidth
+    ).usd
 
 
 def frame(selection: Selection, window: TimeWindow, axis: Float64, name: str) -> View:
