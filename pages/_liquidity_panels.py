@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 from _figures import Drawn, draw_liquidity
+from _liquidity_studies import levels_now
 from _loaders import now
 from _panels import book_table
 from _tapes import iceberg_tape, whale_tape, whale_trade_tape
 
 from services.charts.inputs import ThemeName
-from services.charts.mark_inputs import LevelLine
 from services.views.book_marks import LAYERS, layer_name, marks_of
 from services.views.book_words import FLOW_HELP, HEADLINE_HELP, cost_rows, headline_words
 from services.views.freshness import Fresh
+from services.views.levels_view import level_lines
 from services.views.liquidity_page import LiquidityPage, build_liquidity_page
 from services.views.selection import Selection
 from services.views.whales import (
@@ -52,9 +53,10 @@ def _in_order(chosen: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(layer for layer in LAYERS if layer in (chosen or ()))
 
 
-def page_now(selection: Selection, levels: Sequence[LevelLine] = ()) -> Fresh[Drawn[LiquidityPage]]:
+def page_now(selection: Selection) -> Fresh[Drawn[LiquidityPage]]:
     """The live parts of the page at this moment, drawn with the layers that the pills say."""
     layers = _in_order(st.session_state.get("layers", LAYERS))
+    levels = level_lines(levels_now(selection)) if "Levels" in layers else ()
 
     def draw(page: LiquidityPage, colours: ThemeName) -> Drawn[LiquidityPage]:
         marks = marks_of(layers, whales=page.whales, icebergs=page.icebergs, levels=levels)
@@ -66,11 +68,13 @@ def page_now(selection: Selection, levels: Sequence[LevelLine] = ()) -> Fresh[Dr
 
 
 def headline(page: LiquidityPage) -> None:
-    """One block an exchange: mid, microprice, spread, imbalance."""
-    with st.container(horizontal=True, gap="medium"):
-        for book in page.liquidity.books:
-            title, mid, words = headline_words(book)
-            st.metric(title, mid, delta=words, delta_color="off", delta_arrow="off", help=HEADLINE_HELP)
+    """One block an exchange: mid, imbalance, spread, microprice."""
+    books = page.liquidity.books
+    for column, book in zip(st.columns(max(len(books), 1)), books, strict=False):
+        words = headline_words(book)
+        with column, st.container(gap=None):
+            st.metric(words.title, words.mid, delta=words.imbalance, delta_color="off", delta_arrow="off", help=HEADLINE_HELP)
+            st.caption(words.touch)
 
 
 def books(page: LiquidityPage) -> None:

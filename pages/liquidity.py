@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 from _controls import controls
 from _liquidity_panels import books, headline, icebergs, layer_pills, page_now, whale_orders, whale_trades
+from _liquidity_studies import concentration, levels, smart_money, toxicity
 from _live_chart import live_chart
 from _loaders import desk
 from _panels import empty_state, missing_words, notices
@@ -12,6 +15,11 @@ from _panels import empty_state, missing_words, notices
 from services.views.notices import feed_notices, waiting_text
 
 CHART_HEIGHT = 600
+HEAT_WORDS = (
+    "Resting notional of the chosen exchanges in USD, time-weighted in each cell. Strokes: walls over their lives, bold while they "
+    "stand. Diamonds: icebergs. Dashed: support (S) and resistance (R) with their strength. Circles: trades by notional."
+)
+HEAT_HELP = "Blue: bids, supports, taker buys. Orange: asks, resistances, taker sells. Hatched: not watched."
 chosen = controls()
 
 
@@ -29,21 +37,29 @@ def live() -> None:
         empty_state(waiting_text("book", chosen.selection.instrument, chosen.selection.exchanges, health), height=CHART_HEIGHT)
         return
     live_chart(fresh.value.figure, fresh.value.matrices, key="liquidity", height=CHART_HEIGHT, revision=fresh.revision)
-    st.caption(
-        missing_words(page.liquidity.missing_share) or "Resting notional of the chosen exchanges, added up; one column a bucket."
-    )
+    missing = missing_words(page.liquidity.missing_share)
+    st.caption(f"{HEAT_WORDS} {missing}", help=HEAT_HELP)
     books(page)
 
 
 @st.fragment(run_every=chosen.refresh_s)
 def panels() -> None:
-    """Only the tab that is open is computed; the tab is part of the URL."""
-    shown = {"Whale orders": whale_orders, "Icebergs": icebergs, "Whale trades": whale_trades}
-    tabs = st.tabs(list(shown), key="panel", bind="query-params")
-    for tab, show in zip(tabs, shown.values(), strict=True):
+    """Only the tab that is open is computed; which one is part of the URL."""
+    selection = chosen.selection
+    page = page_now(selection).value.view
+    shown: dict[str, Callable[[], None]] = {
+        "Whale orders": lambda: whale_orders(page),
+        "Icebergs": lambda: icebergs(page),
+        "Whale trades": lambda: whale_trades(page),
+        "Smart-money flow": lambda: smart_money(selection),
+        "Levels": lambda: levels(selection, decimals=page.decimals),
+        "Flow toxicity (experimental)": lambda: toxicity(selection),
+        "Concentration": lambda: concentration(selection, decimals=page.decimals),
+    }
+    for tab, show in zip(st.tabs(list(shown), key="panel", bind="query-params"), shown.values(), strict=True):
         if tab.open:
             with tab:
-                show(page_now(chosen.selection).value.view)
+                show()
 
 
 live()

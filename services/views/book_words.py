@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from services.analytics.microstructure import Slippage
@@ -25,15 +26,25 @@ FLOW_HELP: Final = (
 )
 
 
-def headline_words(book: BookNow) -> tuple[str, str, str]:
-    """(label, mid, the line below it) of one exchange."""
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """One exchange's block: its title, the mid, and two short lines under it."""
+
+    title: str
+    mid: str
+    imbalance: str
+    touch: str
+
+
+def headline_words(book: BookNow) -> Headline:
+    """The block of one exchange."""
     micro, near, wide = book.microprice_bps, book.band(NEAR_BPS), book.band(WIDE_BPS)
-    parts = [
-        f"micro {UNKNOWN if isinstance(micro, Lacking) else signed_bps(micro)}",
-        f"spread {bps_words(book.spread_bps)}",
-        f"imbalance {signed(near.imbalance)} at {near.band_bps:g}, {signed(wide.imbalance)} at {wide.band_bps:g} bps",
-    ]
-    return f"{EXCHANGE_TITLES.get(book.exchange, book.exchange)} mid", f"{book.mid:,.10g}", " · ".join(parts)
+    return Headline(
+        title=f"{EXCHANGE_TITLES.get(book.exchange, book.exchange)} mid",
+        mid=f"{book.mid:,.10g}",
+        imbalance=f"imbalance {signed(near.imbalance)} at {near.band_bps:g}, {signed(wide.imbalance)} at {wide.band_bps:g} bps",
+        touch=f"spread {bps_words(book.spread_bps)}, microprice {UNKNOWN if isinstance(micro, Lacking) else signed_bps(micro)}",
+    )
 
 
 def cost_rows(page: LiquidityPage) -> list[dict[str, str]]:
@@ -72,4 +83,4 @@ def signed(share: float | None) -> str:
 
 def signed_bps(value_bps: float) -> str:
     """As `bps_words`, with a sign; what rounds to nothing is +0."""
-    return f"{'+' if value_bps >= 0 else ''}{bps_words(value_bps + 0.0)}"
+    return f"{'+' if value_bps >= 0 else ''}{bps_words(float(f'{value_bps:.2g}') + 0.0)}"

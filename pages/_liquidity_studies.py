@@ -1,0 +1,138 @@
+"""What long histories say on the Liquidity page: flow, levels, toxicity; and the concentration of the books."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+from _live_chart import live_chart
+from _loaders import desk, every, theme
+
+from services.charts.flow_chart import flow_chart
+from services.views.answers import Lacking
+from services.views.book_numbers import CONCENTRATION_BPS, concentrations
+from services.views.concentration_words import concentration_rows
+from services.views.flow_view import build_flow, build_flow_record, record_rows
+from services.views.levels_view import (
+    LevelsView,
+    build_hold_record,
+    build_levels,
+    day_back,
+    level_rows,
+    look_back_words,
+    record_words,
+    week_back,
+)
+from services.views.minute_history import whole_history
+from services.views.selection import Selection
+from services.views.toxicity_view import build_toxicity, toxicity_notes, toxicity_rows
+
+FLOW_HEIGHT = 240
+LEVEL_ROW = 58  # two lines of evidence
+FLOW_S, LEVELS_S, HISTORY_S, HOLDS_S = 10.0, 60.0, 300.0, 900.0
+
+
+def levels_now(selection: Selection) -> LevelsView | Lacking:
+    """Support and resistance, remade once a minute and shared by all windows and sessions."""
+    return every("levels", day_back(selection), LEVELS_S, build_levels).value
+
+
+def smart_money(selection: Selection) -> None:
+    """The flow over the window, and what it said about the prices that followed."""
+    fresh = every("flow", selection, FLOW_S, build_flow)
+    view = fresh.value
+    if isinstance(view, Lacking):
+        st.caption(view.text)
+    else:
+        st.markdown(
+            view.words,
+            help="Smart-money flow: taker buys less sells of whale trades (at or above the 99.9 % quantile of the trailing day), "
+            "less the same of the smaller half of trades, cumulated. A name, not a claim: what it is worth stands in the table.",
+        )
+        figure = flow_chart(
+            replace(view.frame, theme=theme()), view.lines, price=view.price, title="Smart-money flow, USD cumulated; mid faint"
+        )
+        live_chart(figure, key="smart_money", height=FLOW_HEIGHT, revision=f"{theme()}/{fresh.revision}")
+    record = every("flow_record", whole_history(selection), HISTORY_S, build_flow_record).value
+    st.dataframe(pd.DataFrame(record_rows(record)), hide_index=True)
+    st.caption(
+        "Information coefficient (IC): Spearman's rank correlation of the flow of h minutes with the return of the next h, over up "
+        "to 30 days of stored minutes; remade every 5 min.",
+        help="t and the 95 % interval come from blocks of three horizons, because overlapping returns repeat each other; under 30 "
+        "blocks, or where the interval spans 0, the flow is said to hold no measurable information (docs/methods.md).",
+    )
+
+
+def levels(selection: Selection, *, decimals: int) -> None:
+    """Support and resistance with their evidence and how often such levels held."""
+    view = levels_now(selection)
+    if isinstance(view, Lacking):
+        st.caption(view.text)
+        return
+    record = every("hold_record", week_back(selection), HOLDS_S, build_hold_record).value
+    st.markdown(
+        f"{len(view.levels)} of {view.n_found} levels, the strongest. {look_back_words()}",
+        help="A level needs at least two kinds of evidence within 10 bps: persistent resting notional, a cluster of liquidations, "
+        "a node of traded volume, prior swings of at least 40 bps. Strength 1 − Π(1 − ½·score) over the kinds: two full ones give "
+        "0.75. Predicted liquidations are not among them yet.",
+    )
+    if view.levels:
+        st.dataframe(
+            pd.DataFrame(level_rows(view, record)),
+            hide_index=True,
+            row_height=LEVEL_ROW,
+            column_config={
+                "price": st.column_config.NumberColumn("Price", format=f"%.{decimals}f", width=84),
+                "kind": st.column_config.TextColumn("Kind", width=80),
+                "distance": st.column_config.TextColumn("From mid", width=72),
+                "strength": st.column_config.ProgressColumn("Strength", format="%.2f", min_value=0.0, max_value=1.0, width=92),
+                "held": st.column_config.TextColumn(
+                    "Levels of such strength held", width=170, help="Touched, then turned by 20 bps before breaking by 10 bps"
+                ),
+                "evidence": st.column_config.TextColumn("Evidence", width="large"),
+            },
+        )
+    st.caption(record_words(record), help="With Wilson's 95 % interval; at least 10 touches are needed. Remade every 15 min.")
+
+
+def toxicity(selection: Selection) -> None:
+    """VPIN and Kyle's lambda: experimental."""
+    found = every("toxicity", whole_history(selection), HISTORY_S, build_toxicity).value
+    st.markdown(
+        ":orange-badge[EXPERIMENTAL] How one-sided the flow is (VPIN) and how far price moves with it (Kyle's λ).",
+        help="VPIN (Easley, López de Prado & O'Hara 2012): mean |buys − sells|/bucket over 50 buckets of equal notional, a bucket "
+        "1/50 of a mean day, from the takers' true sides; read it by its percentile in the stored history. λ (Kyle 1985): slope of "
+        "the minute's change of the mid on net taker buying, over the last 24 h, by least squares.",
+    )
+    st.dataframe(pd.DataFrame(toxicity_rows(found)), hide_index=True)
+    for note in toxicity_notes(found):
+        st.caption(note)
+    st.caption("From stored minutes whose trades were watched, VPIN up to 30 days, λ the last 24 h; remade every 5 min.")
+
+
+def concentration(selection: Selection, *, decimals: int) -> None:
+    """How few levels hold how much of what rests near the mid, now."""
+    rows = concentration_rows(concentrations(desk().context, selection), decimals=decimals)
+    if not rows:
+        st.caption("No book is in step now, so there is nothing to measure.")
+        return
+    st.markdown(
+        f"How few price levels hold how much of what rests within {CONCENTRATION_BPS:g} bps of the mid, now.",
+        help="Herfindahl index Σ share²: 1 means one level holds everything, 1/n that n hold the same. Where the known book ends "
+        "before 50 bps, it is that of the known part.",
+    )
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        column_config={
+            "exchange": "Exchange",
+            "book_side": "Book side",
+            "total_usd": st.column_config.NumberColumn("Resting USD", format="compact"),
+            "levels": st.column_config.NumberColumn("Levels"),
+            "hhi": st.column_config.NumberColumn("HHI", format="%.4f", help="Herfindahl index of notional by price level"),
+            "as_equal": st.column_config.NumberColumn("As many equal levels", format="%.0f", help="1/HHI"),
+            "top_share": st.column_config.ProgressColumn("Top 5 levels", format="percent", min_value=0.0, max_value=1.0),
+            "largest": st.column_config.TextColumn("Largest", width="large"),
+        },
+    )
