@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -11,10 +11,12 @@ from services.charts.combined import combined
 from services.charts.inputs import HeatMatrix, ThemeName, View
 from services.charts.liquidation_heatmap import liquidation_heatmap
 from services.charts.mark_inputs import Marks
+from services.views.book_marks import LAYERS, marks_of
+from services.views.combined import CombinedView
+from services.views.key_levels_view import level_lines
 from services.views.liquidations import LiquidationsView
 from services.views.liquidity import LiquidityView
 from services.views.notices import coverage_label
-from services.views.overview import OverviewView
 from services.views.realised import cluster_bands
 
 Built = TypeVar("Built")
@@ -65,11 +67,13 @@ def draw_liquidity(
     return Drawn(view, figure, {"book": chart.book})
 
 
-def draw_overview(view: OverviewView, colours: ThemeName) -> Drawn[OverviewView]:
-    """Both heatmaps in one figure; None until both have an axis."""
+def draw_combined(view: CombinedView, colours: ThemeName, *, layers: Collection[str] = LAYERS) -> Drawn[CombinedView]:
+    """Both heatmaps in one figure, with the chosen layers of marks over them; None until both have an axis."""
     left, right = view.liquidations.chart, view.liquidity.chart
     if left is None or right is None:
         return Drawn(view, None, {})
+    lines = level_lines(view.key_levels, decimals=view.decimals)
+    marks = marks_of(layers, whales=view.whales, icebergs=view.icebergs, levels=lines)
     figure = combined(
         _themed(right.frame, colours),
         long=left.long,
@@ -77,8 +81,9 @@ def draw_overview(view: OverviewView, colours: ThemeName) -> Drawn[OverviewView]
         book=right.book,
         density=left.profile,
         line=right.line,
-        trades=right.trades,
+        trades=right.trades if "Trades" in layers else None,
         depth=right.depth,
+        marks=replace(marks, clusters=cluster_bands(view.liquidations.clusters, decimals=view.decimals)),
         coverage=coverage_label(view.liquidations.selection.exchanges),
     )
     return Drawn(view, figure, {"long": left.long, "short": left.short, "book": right.book})

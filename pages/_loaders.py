@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import streamlit as st
-from _figures import Drawn, draw_liquidations, draw_liquidity, draw_overview
+from _figures import Drawn, draw_liquidations, draw_liquidity
 
 from services import runtime as runtimes
 from services.charts.inputs import ThemeName
 from services.domain.errors import StoreError
 from services.domain.health import StoreStatus
 from services.runtime import Runtime
+from services.views.answers import Lacking
 from services.views.context import ViewContext
 from services.views.freshness import Fresh, FreshResults
 from services.views.history import History
 from services.views.liquidations import LiquidationsView, build_liquidations
 from services.views.liquidity import LiquidityView, build_liquidity
-from services.views.overview import OverviewView, build_overview
+from services.views.realised import ClusterReference, build_cluster_reference
 from services.views.selection import Selection
 
 Built = TypeVar("Built")
@@ -84,11 +86,6 @@ def liquidity_now(selection: Selection) -> Fresh[Drawn[LiquidityView]]:
     return now("liquidity", selection, build_liquidity, draw_liquidity)
 
 
-def overview_now(selection: Selection) -> Fresh[Drawn[OverviewView]]:
-    """The Overview page at this moment."""
-    return now("overview", selection, build_overview, draw_overview)
-
-
 def now(
     name: str,
     selection: Selection,
@@ -120,3 +117,9 @@ def every(name: str, selection: Selection, seconds: float, build: Callable[[View
         now_us=now_us,
         make=lambda: build(here.context, selection, now_us),
     )
+
+
+def cluster_reference(selection: Selection) -> ClusterReference | Lacking:
+    """What clusters of the selection's window are scored against, remade once a minute and shared by all price ranges."""
+    build = partial(build_cluster_reference, stored_exchanges=desk().runtime.settings.exchanges)
+    return every("cluster_reference", replace(selection, range_pct=None), 60.0, build).value

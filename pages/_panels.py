@@ -12,9 +12,9 @@ from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.windows import from_us
 from services.domain.words import bps_words, usd_words
 from services.runtime import Runtime
+from services.views.combined import CombinedView
 from services.views.liquidity import LiquidityView
 from services.views.notices import Notice
-from services.views.overview import OverviewView
 
 _ICONS = {"info": ":material/info:", "warning": ":material/warning:", "error": ":material/error:"}
 
@@ -116,7 +116,7 @@ def _imbalance_words(imbalance: float | None) -> str:
     return "–" if imbalance is None else f"{round(imbalance, 2) + 0.0:+.2f}"  # + 0.0: a balanced book is +0.00, never -0.00
 
 
-def overview_headline(view: OverviewView) -> None:
+def combined_headline(view: CombinedView) -> None:
     """The instrument in one line: price, spread, imbalance, liquidations."""
     totals, books = view.liquidations.totals, view.liquidity.books
     with st.container(horizontal=True, gap="medium"):

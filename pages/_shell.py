@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
+from _alert import alert
 from _controls import sidebar
 from _panels import banner, not_started
 
@@ -18,11 +19,11 @@ st.html("<style>.stMainBlockContainer { padding-left: 1.25rem; padding-right: 1.
 page = st.navigation(
     [
         st.Page(
-            "overview.py",
-            title="Overview",
+            "combined.py",
+            title="Combined insights",
             icon=":material/dashboard:",
             default=True,
-            help="Liquidations and resting liquidity of one instrument side by side, on one price axis.",
+            help="Liquidations, resting liquidity, key levels, risk and signals of one instrument, on one price axis.",
         ),
         st.Page(
             "liquidations.py",
@@ -35,6 +36,12 @@ page = st.navigation(
             title="Liquidity",
             icon=":material/water:",
             help="Where orders rest: the book's heatmap over time, trades, depth, spread and imbalance.",
+        ),
+        st.Page(
+            "risk.py",
+            title="Risk",
+            icon=":material/shield:",
+            help="How much a position may lose, what a sudden move would meet, whether liquidations feed on themselves.",
         ),
         st.Page(
             "feed_health.py",
@@ -51,6 +58,8 @@ try:
 except runtimes.NotStarted as error:
     not_started(str(error))
 else:
-    sidebar(runtime)
+    slider_words = sidebar(runtime)
     banner(runtime)
+    top = st.container()
     page.run()
+    alert(top, slider_words)

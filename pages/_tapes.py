@@ -103,3 +103,46 @@ def whale_trade_tape(rows: Sequence[Row], *, decimals: int, height: int) -> None
             "bound_usd": _usd("Bound", "The 99.9 % quantile then"),
         },
     )
+
+
+def key_level_table(rows: Sequence[Row], *, decimals: int, height: int) -> None:
+    """Key levels, from the highest price down."""
+    if not rows:
+        st.caption("No key level yet: no cluster, no standing wall, and no price with two reasons to matter.")
+        return
+    st.dataframe(
+        pd.DataFrame(list(rows)),
+        height=height,
+        hide_index=True,
+        column_config={
+            "kind": st.column_config.TextColumn("Kind", width=84),
+            "price": _price(decimals),
+            "distance": st.column_config.TextColumn("From mid", width=76),
+            "strength": _share("Strength", "1 − Π (1 − ½·score) over kinds of reasons: two full ones give 75 %. Not calibrated"),
+            "usd": _usd("USD", "Liquidated in its clusters plus resting in its walls"),
+            "kinds": st.column_config.TextColumn("Reasons", width=130),
+            "sources": st.column_config.TextColumn("In words", width=640),
+        },
+    )
+
+
+def record_table(rows: Sequence[Row]) -> None:
+    """How each rule did on the stored history."""
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        pd.DataFrame(list(rows)),
+        hide_index=True,
+        column_config={
+            "title": st.column_config.TextColumn("Rule", width=170),
+            "horizon": st.column_config.TextColumn("Horizon", width=64),
+            "hit_rate": number("Right", format="percent", help="Share of statements after which the price moved as stated"),
+            "low": number("from", format="percent", help="Wilson's 95 % interval"),
+            "high": number("to", format="percent"),
+            "n": number("n", help="Statements, at least a horizon apart"),
+            "mean_bps": number("Mean, bps", format="%.2f", help="Mean return in the stated direction, before any cost"),
+            "ic": number("IC", format="%.3f", help="Spearman's rank correlation of the rule's strength with the return after it"),
+            "ic_low": number("from", format="%.3f", help="95 % by block bootstrap"),
+            "ic_high": number("to", format="%.3f"),
+            "verdict": st.column_config.TextColumn("Verdict", width=220),
+        },
+    )

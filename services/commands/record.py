@@ -19,6 +19,7 @@ from services.domain.errors import ConfigError
 from services.domain.instruments import EXCHANGES, canonical_instrument
 from services.exchanges.bundled import bundled_instruments
 from services.ingest.collector import Collector, CollectorSettings, ExchangeEndpoints
+from services.ingest.detectors import no_detectors
 from services.ingest.recording import RecordingWriter
 from services.live.memory import MemoryLiveState
 from services.simulator.process import SimulatorProcess
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
                 clock=SystemClock(),
                 bundled=bundled_instruments() if settings.source == "live" else (),
                 recorder=recorder,
+                make_watch=no_detectors,
             )
             collector.start()
             try:

@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
                     price_range_pct=settings.price_range_pct,
                     book_levels=settings.book_levels,
                     large_trade_usd=settings.large_trade_usd,
+                    whale_min_usd=settings.whale_min_usd,
                 ),
                 recording=args.file,
                 speed=args.speed,

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final, TypeVar
 
+import msgspec
 import numpy as np
 
 from services.domain.finding_columns import MinuteColumns, minute_columns
@@ -16,6 +17,7 @@ from services.domain.windows import TimeWindow
 Tracked = TypeVar("Tracked", WhaleOrder, Iceberg)
 Answer = TypeVar("Answer")
 MAX_NAMES: Final = 48
+LOST_AFTER_US: Final = 120_000_000
 
 
 class LatestBlocks:
@@ -65,6 +67,18 @@ def joined_tracked(items: Iterable[Tracked], window: TimeWindow) -> tuple[Tracke
 
 def _knows(item: WhaleOrder | Iceberg) -> tuple[int, bool]:
     return item.seen_time_us, item.end_time_us is not None
+
+
+def seen_lately(item: Tracked, now_us: int) -> Tracked:
+    """The item, ended at its last look where that is over two minutes ago: whoever watched it stopped without a word (a kill).
+
+    What is stored of a standing wall or iceberg is renewed once a minute.
+    """
+    if item.end_time_us is not None or now_us - item.seen_time_us <= LOST_AFTER_US:
+        return item
+    if isinstance(item, WhaleOrder):
+        return msgspec.structs.replace(item, end_time_us=item.seen_time_us, ending="unknown")
+    return msgspec.structs.replace(item, end_time_us=item.seen_time_us)
 
 
 def joined_trades(items: Iterable[WhaleTrade], window: TimeWindow) -> tuple[WhaleTrade, ...]:

@@ -37,7 +37,7 @@ from services.domain.stored import TILE_COLUMNS, TILE_STEPS_S, BookTile
 from services.domain.windows import US_PER_SECOND, TimeWindow
 from services.ports import EventStore, LiveFindings, LiveState
 from services.views.cache import RecentCache
-from services.views.found import LatestBlocks, joined_minutes, joined_tracked, joined_trades
+from services.views.found import LatestBlocks, joined_minutes, joined_tracked, joined_trades, seen_lately
 
 MINUTE_US: Final = 60 * US_PER_SECOND
 HOUR_US: Final = 60 * MINUTE_US
@@ -155,7 +155,7 @@ class History:
             ("whales", instrument, chosen), window, now_us, lambda part: self._store.whale_orders(part, instrument, chosen)
         )
         live = [each for findings in self._found(instrument, chosen) for each in findings.whales]
-        return joined_tracked([*stored, *live], window)
+        return tuple(seen_lately(each, now_us) for each in joined_tracked([*stored, *live], window))
 
     def icebergs(self, window: TimeWindow, instrument: str, exchanges: Sequence[str], now_us: int) -> tuple[Iceberg, ...]:
         """Icebergs that were active in the window at some time, each in its latest form, by start."""
@@ -164,7 +164,7 @@ class History:
             ("icebergs", instrument, chosen), window, now_us, lambda part: self._store.icebergs(part, instrument, chosen)
         )
         live = [each for findings in self._found(instrument, chosen) for each in findings.icebergs]
-        return joined_tracked([*stored, *live], window)
+        return tuple(seen_lately(each, now_us) for each in joined_tracked([*stored, *live], window))
 
     def whale_trades(self, window: TimeWindow, instrument: str, exchanges: Sequence[str], now_us: int) -> tuple[WhaleTrade, ...]:
         """Whale trades of the window, each once, by time."""

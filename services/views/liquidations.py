@@ -17,7 +17,7 @@ from services.charts.inputs import HeatMatrix, LiquidationProfile, PriceLine, Vi
 from services.domain.columns import Bool1D, LiquidationColumns
 from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.events import EventKind, FeedGap, Float64, Int64
-from services.domain.windows import TimeWindow
+from services.domain.windows import US_PER_SECOND, TimeWindow
 from services.views.answers import Lacking
 from services.views.book_columns import BookColumns, book_columns
 from services.views.context import ViewContext
@@ -63,6 +63,7 @@ class LiquidationsView:
     chart: LiquidationsChart | None
     events: LiquidationColumns
     clusters: ScoredClusters
+    seconds_passed: int
 
 
 def build_liquidations(
@@ -73,16 +74,18 @@ def build_liquidations(
     *,
     reference: ClusterReference | Lacking = NOT_ASKED,
     is_smoothed: bool = False,
+    book: BookColumns | None = None,
 ) -> LiquidationsView:
     """Everything of the page at one moment. `theme_free_name` identifies the selection, so that a zoom can be kept.
 
     reference     what clusters are scored against (`build_cluster_reference`); without it they have no Z
     is_smoothed   smooth the cells over price by the density's own kernel
+    book          the selection's book columns at this moment, where the caller has them already
     """
     window = selection.time_window(now_us)
     edges_us = selection.time_edges_us(now_us)
     events = context.history.liquidations(window, selection.instrument, selection.exchanges, now_us)
-    book = book_columns(context, selection, now_us)
+    book = book_columns(context, selection, now_us) if book is None else book
     gaps = context.history.gaps(window, selection.exchanges)
     cells_us = selection.liquidation_edges_us(now_us)
     missing = missing_columns(book, gaps, selection, edges_us)
@@ -118,6 +121,7 @@ def build_liquidations(
         gaps=gaps,
         chart=chart,
         events=events,
+        seconds_passed=(min(now_us, window.end_us) - window.start_us) // US_PER_SECOND,
         clusters=score_clusters(clusters, reference, watched_share=1.0 - float(unwatched.mean())),
     )
 

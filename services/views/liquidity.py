@@ -63,14 +63,16 @@ def build_liquidity(
     theme_free_name: str,
     *,
     at_least: tuple[float, float] | None = None,
+    columns: BookColumns | None = None,
 ) -> LiquidityView:
     """Everything of the page at one moment. `theme_free_name` identifies the selection, so that a zoom can be kept.
 
     `at_least` is a price range that the axis must cover as well, in quote currency; with it there is a chart without a book, too.
+    `columns` are the selection's book columns at this moment, where the caller has them already.
     """
     window = selection.time_window(now_us)
     edges_us = selection.time_edges_us(now_us)
-    columns = book_columns(context, selection, now_us)
+    columns = book_columns(context, selection, now_us) if columns is None else columns
     found = live_books(context, selection)
     mids = {view.exchange: usable_mid(view) for view in found}
     live = [view for view in found if not isinstance(mids[view.exchange], Lacking)]

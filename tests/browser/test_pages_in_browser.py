@@ -18,7 +18,7 @@ from tests.chaos.app_process import AppProcess, free_port
 pytestmark = pytest.mark.browser
 
 CHART = ".uh-chart[data-revision]"
-PAGES = {"Overview": "overview", "Liquidations": "liquidations", "Liquidity": "liquidity"}
+PAGES = {"Combined insights": "combined", "Liquidations": "liquidations", "Liquidity": "liquidity"}
 FIRST_CHART_MS = 30_000
 RANGES = """() => {
   const layout = document.querySelector(".uh-chart-plot")._fullLayout

@@ -21,13 +21,13 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     # Each AppTest would read the metadata of every installed package in search of packaged components: half of its time.
     monkeypatch.setattr("streamlit.components.v2.manifest_scanner.scan_component_manifests", list)
 
-    def opened(runtime: Runtime | None, page: str = "overview.py", **query_params: str | list[str]) -> AppTest:
+    def opened(runtime: Runtime | None, page: str = "combined.py", **query_params: str | list[str]) -> AppTest:
         runtimes.install(runtime)
         visit = AppTest.from_file(str(ROOT / "pages" / "_shell.py"), default_timeout=30)
         for name, text in query_params.items():
             visit.query_params[name] = text
         visit.run()
-        return visit if page == "overview.py" else visit.switch_page(page).run()
+        return visit if page == "combined.py" else visit.switch_page(page).run()
 
     yield opened
     runtimes.install(None)

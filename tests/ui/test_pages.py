@@ -25,7 +25,7 @@ from tests.ui.world import (
 )
 from tests.unit.test_notices import connection, health, writer
 
-PAGES = ("overview.py", "liquidations.py", "liquidity.py", "feed_health.py")
+PAGES = ("combined.py", "liquidations.py", "liquidity.py", "feed_health.py")
 CHART_PAGES = PAGES[:3]
 Open = Callable[..., AppTest]
 
@@ -93,11 +93,11 @@ def test_a_page_renders_with_data(open_page: Open, page: str) -> None:
         assert page.removesuffix(".py") in charts(shown)
 
 
-def test_the_numbers_of_overview_and_liquidations_agree(open_page: Open) -> None:
+def test_the_numbers_of_the_combined_page_and_liquidations_agree(open_page: Open) -> None:
     runtime = busy_runtime()
-    overview, liquidations = open_page(runtime), open_page(runtime, "liquidations.py")
+    combined, liquidations = open_page(runtime), open_page(runtime, "liquidations.py")
     for label in ("Liquidated", "Longs", "Shorts"):
-        assert metric(overview, label) == metric(liquidations, label)
+        assert metric(combined, label) == metric(liquidations, label)
     assert metric(liquidations, "Liquidated") == "35.9 k $"  # 45 events of 798.0014 USD
     assert metric(liquidations, "Events") == "45"
 
@@ -263,23 +263,23 @@ def test_a_replay_tells_how_far_it_is(open_page: Open) -> None:
     assert [(element.value, element.text) for element in shown.progress] == [(42, "Recording: 42% replayed")]
 
 
-def test_liquidations_are_drawn_on_the_overview_while_the_book_is_waited_for(open_page: Open) -> None:
+def test_liquidations_are_drawn_on_the_combined_page_while_the_book_is_waited_for(open_page: Open) -> None:
     runtime = runtime_of(settings_of())
     runtime.collector = ToldCollector(health(as_of_us=NOW_US, started_time_us=NOW_US - 8 * SECOND))
     runtime.live.apply(liquidation(NOW_US))
     shown = open_page(runtime)
     assert not shown.exception
-    assert charts(shown) == ["overview"]
+    assert charts(shown) == ["combined"]
     assert f"The order book of {BTC} on Binance, OKX, Bybit is being fetched" in sentences(shown)
 
 
-def test_a_book_is_drawn_on_the_overview_before_the_first_trade(open_page: Open) -> None:
+def test_a_book_is_drawn_on_the_combined_page_before_the_first_trade(open_page: Open) -> None:
     runtime = runtime_of(settings_of())
     runtime.collector = ToldCollector(health(as_of_us=NOW_US, started_time_us=NOW_US - 8 * SECOND))
     runtime.live.set_tile(book_row(THIS_MINUTE_US, range(30, 37)))
     shown = open_page(runtime)
     assert not shown.exception
-    assert charts(shown) == ["overview"]
+    assert charts(shown) == ["combined"]
     assert "order book" not in sentences(shown)
     assert f"No liquidation of {BTC}" in sentences(shown)
 

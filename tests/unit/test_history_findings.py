@@ -131,12 +131,22 @@ def test_what_is_tracked_comes_once_in_the_form_of_the_later_look(make: Callable
     store, live, history = a_history()
     start_us = NOW_US - 10 * MINUTE
     stored = make(start_us, seen_time_us=NOW_US - 2 * MINUTE)
-    only_stored = make(start_us + 1, exchange="okx")
+    only_stored = make(start_us + 1, exchange="okx", seen_time_us=NOW_US - MINUTE)
     ended = make(start_us, seen_time_us=NOW_US - SECOND, end_time_us=NOW_US - SECOND)
     store.append([stored, only_stored, make(start_us + 2, instrument=ETH), make(start_us - HOUR)])
     live.put_finding(ended)
     assert getattr(history, read)(HALF_HOUR, BTC, BOTH, NOW_US) == (ended, only_stored)
     assert getattr(history, read)(HALF_HOUR, BTC, ("okx",), NOW_US) == (only_stored,)
+
+
+@pytest.mark.parametrize(("make", "read"), [(whale, "whales"), (iceberg, "icebergs")])
+def test_what_was_not_looked_at_for_two_minutes_stands_no_more(make: Callable[..., Any], read: str) -> None:
+    store, _, history = a_history()
+    seen_us = NOW_US - 2 * MINUTE - 1
+    store.append([make(NOW_US - 10 * MINUTE, seen_time_us=seen_us)])  # a kill -9 wrote no end
+    (found,) = getattr(history, read)(HALF_HOUR, BTC, BINANCE, NOW_US)
+    assert found.end_time_us == seen_us
+    assert getattr(found, "ending", "unknown") == "unknown"
 
 
 def test_an_ended_form_counts_more_than_one_of_the_same_look() -> None:

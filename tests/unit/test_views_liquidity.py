@@ -13,9 +13,9 @@ from services.charts.quantise import dequantise
 from services.domain.events import Float64
 from services.domain.stored import BookTile
 from services.domain.tile_codec import unpack_tile, valid_columns
+from services.views.combined import CombinedView, build_combined
 from services.views.liquidations import build_liquidations
 from services.views.liquidity import LiquidityView, build_liquidity
-from services.views.overview import OverviewView, build_overview
 from services.views.selection import Selection
 from tests.store_rows import BTC, HOUR, MINUTE, SECOND, bar, liquidation, trade
 from tests.ui.world import MID, NOW_US, THIS_MINUTE_US, SwitchedStore, book_row, book_view, context_of, live_state
@@ -184,7 +184,7 @@ def test_the_largest_trades_on_the_axis_are_drawn_and_all_are_counted() -> None:
 # --- overview -----------------------------------------------------------------------------------------------------------
 
 
-def an_overview(selection: Selection) -> tuple[OverviewView, SwitchedStore]:
+def an_overview(selection: Selection) -> tuple[CombinedView, SwitchedStore]:
     store, live = SwitchedStore(), live_state()
     rows = rows_of_two_exchanges()
     store.append([row for row in rows if row.start_time_us < THIS_MINUTE_US])
@@ -196,7 +196,7 @@ def an_overview(selection: Selection) -> tuple[OverviewView, SwitchedStore]:
     live.apply(liquidation(NOW_US, position_side="short", price=Decimal(57_030)))
     live.set_book(book_view(), exchange="binance", instrument=BTC)
     context = context_of(store, live)
-    both = build_overview(context, selection, NOW_US, "name")
+    both = build_combined(context, selection, NOW_US, "name")
     alone, book = build_liquidations(context, selection, NOW_US, "name"), build_liquidity(context, selection, NOW_US, "name")
     assert both.liquidations.totals == alone.totals
     assert both.liquidations.n == alone.n
@@ -219,11 +219,11 @@ def test_the_overview_needs_a_book_or_a_price_and_not_both() -> None:
     for rows in ([book_row(THIS_MINUTE_US)], [bar(THIS_MINUTE_US, close=MID)], [liquidation(THIS_MINUTE_US)]):
         store = SwitchedStore()
         store.append(rows)
-        both = build_overview(context_of(store, live_state()), selection, NOW_US, "name")
+        both = build_combined(context_of(store, live_state()), selection, NOW_US, "name")
         assert both.liquidations.chart is not None
         assert both.liquidity.chart is not None
         assert both.liquidity.chart.book.missing.all() == (not isinstance(rows[0], BookTile))
-    nothing = build_overview(context_of(SwitchedStore(), live_state()), selection, NOW_US, "name")
+    nothing = build_combined(context_of(SwitchedStore(), live_state()), selection, NOW_US, "name")
     assert nothing.liquidations.chart is None
     assert nothing.liquidity.chart is None
 

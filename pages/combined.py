@@ -1,0 +1,65 @@
+"""Combined insights: where positions were closed by force, where orders rest, the prices that matter, and how risky it is now."""
+
+from __future__ import annotations
+
+import streamlit as st
+from _combined_panels import combined_now, risk_rail, signal_rail, tapes
+from _controls import controls
+from _liquidity_panels import layer_pills
+from _live_chart import live_chart
+from _loaders import desk
+from _panels import combined_headline, empty_state, missing_words, notices
+
+from services.views.key_levels_view import levels_words
+from services.views.notices import coverage_text, feed_notices, waiting_text
+
+CHART_HEIGHT = 640
+RAIL_S = 5.0
+HEAT_HELP = (
+    "Left: USD of liquidations by time and price, orange longs, blue shorts, and their density over price; violet bands are "
+    "clusters with their Z-score. Right: resting orders in USD; strokes are walls, diamonds icebergs, circles large trades. "
+    "Dashed: key levels (S support, R resistance), where at least two reasons agree or one stands out. Hatched: not watched."
+)
+chosen = controls()
+
+
+@st.fragment(run_every=chosen.refresh_s)
+def live() -> None:
+    health = desk().runtime.health()
+    notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
+    place = st.container()
+    layer_pills()
+    fresh = combined_now(chosen.selection)
+    view = fresh.value.view
+    with place:
+        combined_headline(view)
+    if fresh.value.figure is None:
+        empty_state(waiting_text("book", chosen.selection.instrument, chosen.selection.exchanges, health), height=CHART_HEIGHT)
+        return
+    live_chart(fresh.value.figure, fresh.value.matrices, key="combined", height=CHART_HEIGHT, revision=fresh.revision)
+    if min(view.liquidity.missing_share.values()) == 1.0:
+        st.caption(waiting_text("book", chosen.selection.instrument, chosen.selection.exchanges, health))
+    if not view.liquidations.n:
+        st.caption(waiting_text("liquidations", chosen.selection.instrument, chosen.selection.exchanges, health))
+    st.markdown(levels_words(view.key_levels, decimals=view.decimals), help=HEAT_HELP)
+    parts = (coverage_text(chosen.selection.exchanges), missing_words(view.liquidity.missing_share))
+    st.caption(" · ".join(part for part in parts if part))
+
+
+@st.fragment(run_every=max(chosen.refresh_s, RAIL_S) if chosen.refresh_s is not None else None)
+def rail() -> None:
+    risk_rail(chosen.selection)
+    signal_rail(chosen.selection)
+
+
+@st.fragment(run_every=chosen.refresh_s)
+def below() -> None:
+    tapes(chosen.selection)
+
+
+wide, narrow = st.columns([3.2, 1], gap="small")
+with wide:
+    live()
+with narrow:
+    rail()
+below()
