@@ -8,7 +8,7 @@ from functools import partial
 
 import streamlit as st
 from _figures import Drawn, draw_combined
-from _liquidity_studies import levels_now
+from _liquidity_levels import levels_now
 from _live_chart import live_chart
 from _loaders import cluster_reference, desk, every, now, theme
 from _panels import tape

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 from _figures import Drawn, draw_liquidity
-from _liquidity_studies import levels_now
+from _liquidity_levels import levels_held
 from _loaders import now
 from _panels import book_table
 from _tapes import iceberg_tape, whale_tape, whale_trade_tape
@@ -56,7 +56,7 @@ def _in_order(chosen: Sequence[str] | None) -> tuple[str, ...]:
 def page_now(selection: Selection) -> Fresh[Drawn[LiquidityPage]]:
     """The live parts of the page at this moment, drawn with the layers that the pills say."""
     layers = _in_order(st.session_state.get("layers", LAYERS))
-    levels = level_lines(levels_now(selection)) if "Levels" in layers else ()
+    levels = level_lines(levels_held(selection)) if "Levels" in layers else ()
 
     def draw(page: LiquidityPage, colours: ThemeName) -> Drawn[LiquidityPage]:
         marks = marks_of(layers, whales=page.whales, icebergs=page.icebergs, levels=levels)

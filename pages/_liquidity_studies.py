@@ -1,4 +1,4 @@
-"""What long histories say on the Liquidity page: flow, levels, toxicity; and the concentration of the books."""
+"""What long histories say on the Liquidity page: flow and toxicity; and the concentration of the books."""
 
 from __future__ import annotations
 
@@ -14,28 +14,12 @@ from services.views.answers import Lacking
 from services.views.book_numbers import CONCENTRATION_BPS, concentrations
 from services.views.concentration_words import concentration_rows
 from services.views.flow_view import build_flow, build_flow_record, record_rows
-from services.views.levels_view import (
-    LevelsView,
-    build_hold_record,
-    build_levels,
-    day_back,
-    level_rows,
-    look_back_words,
-    record_words,
-    week_back,
-)
 from services.views.minute_history import whole_history
 from services.views.selection import Selection
 from services.views.toxicity_view import build_toxicity, toxicity_notes, toxicity_rows
 
 FLOW_HEIGHT = 240
-LEVEL_ROW = 58  # two lines of evidence
-FLOW_S, LEVELS_S, HISTORY_S, HOLDS_S = 10.0, 60.0, 300.0, 900.0
-
-
-def levels_now(selection: Selection) -> LevelsView | Lacking:
-    """Support and resistance, remade once a minute and shared by all windows and sessions."""
-    return every("levels", day_back(selection), LEVELS_S, build_levels).value
+FLOW_S, HISTORY_S = 10.0, 300.0
 
 
 def smart_money(selection: Selection) -> None:
@@ -60,40 +44,9 @@ def smart_money(selection: Selection) -> None:
         "Information coefficient (IC): Spearman's rank correlation of the flow of h minutes with the return of the next h, over up "
         "to 30 days of stored minutes; remade every 5 min.",
         help="t and the 95 % interval come from blocks of three horizons, because overlapping returns repeat each other; under 30 "
-        "blocks, or where the interval spans 0, the flow is said to hold no measurable information (docs/methods.md).",
+        "blocks, or where the interval spans 0, the flow is said to hold no measurable information. By chance alone one "
+        "interval in twenty leaves 0 out (docs/methods.md).",
     )
-
-
-def levels(selection: Selection, *, decimals: int) -> None:
-    """Support and resistance with their evidence and how often such levels held."""
-    view = levels_now(selection)
-    if isinstance(view, Lacking):
-        st.caption(view.text)
-        return
-    record = every("hold_record", week_back(selection), HOLDS_S, build_hold_record).value
-    st.markdown(
-        f"{len(view.levels)} of {view.n_found} levels, the strongest. {look_back_words()}",
-        help="A level needs at least two kinds of evidence within 10 bps: persistent resting notional, a cluster of liquidations, "
-        "a node of traded volume, prior swings of at least 40 bps. Strength 1 − Π(1 − ½·score) over the kinds: two full ones give "
-        "0.75. Predicted liquidations are not among them yet.",
-    )
-    if view.levels:
-        st.dataframe(
-            pd.DataFrame(level_rows(view, record)),
-            hide_index=True,
-            row_height=LEVEL_ROW,
-            column_config={
-                "price": st.column_config.NumberColumn("Price", format=f"%.{decimals}f", width=84),
-                "kind": st.column_config.TextColumn("Kind", width=80),
-                "distance": st.column_config.TextColumn("From mid", width=72),
-                "strength": st.column_config.ProgressColumn("Strength", format="%.2f", min_value=0.0, max_value=1.0, width=92),
-                "held": st.column_config.TextColumn(
-                    "Levels of such strength held", width=170, help="Touched, then turned by 20 bps before breaking by 10 bps"
-                ),
-                "evidence": st.column_config.TextColumn("Evidence", width="large"),
-            },
-        )
-    st.caption(record_words(record), help="With Wilson's 95 % interval; at least 10 touches are needed. Remade every 15 min.")
 
 
 def toxicity(selection: Selection) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 from _controls import controls
+from _liquidity_levels import levels, levels_now
 from _liquidity_panels import books, headline, icebergs, layer_pills, page_now, whale_orders, whale_trades
-from _liquidity_studies import concentration, levels, smart_money, toxicity
+from _liquidity_studies import concentration, smart_money, toxicity
 from _live_chart import live_chart
 from _loaders import desk
 from _panels import empty_state, missing_words, notices
@@ -60,6 +61,7 @@ def panels() -> None:
         if tab.open:
             with tab:
                 show()
+    levels_now(selection)  # here, after all else: the live part draws the ones at hand
 
 
 live()

@@ -15,6 +15,8 @@ from services.views.liquidity_page import LiquidityPage
 NEAR_BPS: Final = 10.0
 WIDE_BPS: Final = 50.0
 UNKNOWN: Final = "–"
+NARROW_SPACE: Final = "\u202f"
+TIGHT_BPS: Final = 0.1  # the spread of a large instrument: four decimals tell something
 HEADLINE_HELP: Final = (
     "Mid = (bid + ask)/2. Microprice: (A·bid + B·ask)/(A + B) with the sizes B and A at the touch, less the mid: positive where "
     "less is offered than bid. Spread in bps of the mid. Imbalance (B − A)/(B + A) of resting notional within the band: −1 only "
@@ -38,12 +40,14 @@ class Headline:
 
 def headline_words(book: BookNow) -> Headline:
     """The block of one exchange."""
+    decimals = 4 if book.spread_bps < TIGHT_BPS else 2
     micro, near, wide = book.microprice_bps, book.band(NEAR_BPS), book.band(WIDE_BPS)
+    micro_words = UNKNOWN if isinstance(micro, Lacking) else f"mid {signed_bps(micro, decimals=decimals)}"
     return Headline(
         title=f"{EXCHANGE_TITLES.get(book.exchange, book.exchange)} mid",
         mid=f"{book.mid:,.10g}",
         imbalance=f"imbalance {signed(near.imbalance)} at {near.band_bps:g}, {signed(wide.imbalance)} at {wide.band_bps:g} bps",
-        touch=f"spread {bps_words(book.spread_bps)}, microprice {UNKNOWN if isinstance(micro, Lacking) else signed_bps(micro)}",
+        touch=f"spread {bps_words(book.spread_bps)}, microprice {micro_words}",
     )
 
 
@@ -81,6 +85,6 @@ def signed(share: float | None) -> str:
     return UNKNOWN if share is None else f"{round(share, 2) + 0.0:+.2f}"
 
 
-def signed_bps(value_bps: float) -> str:
-    """As `bps_words`, with a sign; what rounds to nothing is +0."""
-    return f"{'+' if value_bps >= 0 else ''}{bps_words(float(f'{value_bps:.2g}') + 0.0)}"
+def signed_bps(value_bps: float, *, decimals: int) -> str:
+    """ "+0.0012 bps", "-3.20 bps"; what rounds to nothing is +0."""
+    return f"{round(value_bps, decimals) + 0.0:+.{decimals}f}{NARROW_SPACE}bps"
