@@ -14,12 +14,18 @@ from services.domain.events import Float64
 BandwidthRule = Literal["silverman", "scott", "isj"]
 _ISJ_GRID = 1 << 12
 _ISJ_STAGES = 7
+_SMALLEST_SQUARES = 1e-200
 
 
 def effective_n(weights: Float64) -> float:
     """Kish's effective sample size (Σw)² / Σw²; 0 for no weight at all."""
     total = float(weights.sum())
-    return total * total / serial_dot(weights, weights) if total > 0 else 0.0
+    if not total > 0:
+        return 0.0
+    squares = serial_dot(weights, weights)
+    if not squares > _SMALLEST_SQUARES:  # squares of tiny weights vanish; only the ratios of weights matter
+        return effective_n(weights / float(weights.max()))
+    return total * total / squares
 
 
 def rule_bandwidth(prices: Float64, weights: Float64, rule: BandwidthRule) -> float:
@@ -72,11 +78,14 @@ def _isj(prices: Float64, weights: Float64, n: float) -> float:
 
 
 def _isj_fixed_point(t: float, n: float, index_squared: Float64, squared: Float64) -> float:
+    """ξγ⁽⁷⁾(t) in squares of the grid's width; at most 1, which is beyond any root that is looked for."""
     stages = _ISJ_STAGES
     f = 2 * np.pi ** (2 * stages) * np.sum(index_squared**stages * squared * np.exp(-index_squared * np.pi**2 * t))
     for stage in range(stages - 1, 1, -1):
         odd_product = np.prod(np.arange(1, 2 * stage, 2, dtype=np.float64)) / np.sqrt(2 * np.pi)
         constant = (1 + 0.5 ** (stage + 0.5)) / 3
+        if not n * f > _SMALLEST_SQUARES:  # so smooth that nothing is left of it: no bandwidth is too wide
+            return 1.0
         time = (2 * constant * odd_product / (n * f)) ** (2 / (3 + 2 * stage))
         f = 2 * np.pi ** (2 * stage) * np.sum(index_squared**stage * squared * np.exp(-index_squared * np.pi**2 * time))
-    return float((2 * n * np.sqrt(np.pi) * f) ** (-2 / 5))
+    return min(float((2 * n * np.sqrt(np.pi) * f) ** (-2 / 5)), 1.0) if n * f > _SMALLEST_SQUARES else 1.0

@@ -1,12 +1,14 @@
 """The density against scipy's, and its laws."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import gaussian_kde
+from scipy.stats import gaussian_kde, norm
 
-from services.analytics.bandwidth import effective_n, rule_bandwidth
+from services.analytics.bandwidth import BandwidthRule, effective_n, rule_bandwidth
 from services.analytics.density import bin_linearly, density
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -190,3 +192,36 @@ def test_the_effective_number_counts_equal_weights_and_ignores_dust() -> None:
 
 def test_identical_prices_have_no_bandwidth_of_their_own() -> None:
     assert rule_bandwidth(np.full(50, 3.0), np.ones(50), "isj") == 0.0
+
+
+def test_a_giant_among_small_ones_is_drawn_to_a_ten_thousandth_of_its_peak() -> None:
+    for offset in np.linspace(0.0, 0.06, 13):
+        prices = np.concatenate([[100.0 + offset], np.linspace(95.0, 105.0, 50)])
+        weights = np.concatenate([[1e9], np.ones(50)])
+        found = density(prices, weights, low=85, high=115, bandwidth=0.3, min_bandwidth=0.01)
+        exact = weights @ norm.pdf(found.grid[None, :], prices[:, None], 0.3)
+        assert np.abs(found.usd_per_price - exact).max() <= 1e-4 * exact.max()
+
+
+@pytest.mark.parametrize("rule", ["silverman", "scott", "isj"])
+def test_one_price_far_away_leaves_a_flat_density_of_bounded_cost(rule: BandwidthRule) -> None:
+    prices = np.array([100.0, 100.1, 100.2, 1e9])
+    found = density(prices, np.array([1.0, 1.0, 1.0, 1e6]), low=85, high=115, bandwidth=rule, min_bandwidth=0.01)
+    assert found.bandwidth <= 64 * 30
+    assert np.isfinite(found.usd_per_price).all()
+
+
+@pytest.mark.parametrize("bandwidth", [0.0, -1.0, math.nan, math.inf, 1e6])
+def test_a_bandwidth_that_is_none_is_refused(bandwidth: float) -> None:
+    with pytest.raises(ValueError, match="bandwidth was"):
+        density(np.array([100.0]), np.ones(1), low=85, high=115, bandwidth=bandwidth, min_bandwidth=0.01)
+
+
+def test_a_grid_of_one_point_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 2"):
+        density(np.array([100.0]), np.ones(1), low=85, high=115, bandwidth=1.0, min_bandwidth=0.01, n_points=1)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e100])
+def test_effective_n_depends_on_the_ratios_of_weights_only(scale: float) -> None:
+    assert effective_n(scale * np.array([1.0, 2.0, 3.0])) == pytest.approx(36 / 14)
