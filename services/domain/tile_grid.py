@@ -27,6 +27,14 @@ class GridMeans(NamedTuple):
     mid: Float64
 
 
+class GridSums(NamedTuple):
+    """What a grid has summed up: USD · seconds (2, n_columns, n_bins), seconds and mid · seconds (n_columns,). Read only."""
+
+    usd_seconds: Float32
+    seconds: Float64
+    mid_seconds: Float64
+
+
 class TileGrid:
     """Time-weighted sums of resting USD by (time column, price bin).
 
@@ -65,6 +73,16 @@ class TileGrid:
         self._seconds[first:end] += seconds
         self._mid_seconds[first:end] += np.where(valid, tile_mids(tile), 0.0) @ weights
         self._add_prices(tile, weights, first, end)
+
+    def sums(self) -> GridSums:
+        """The sums so far, for grids of the same columns and bin width to go on from. This one must not be added to again."""
+        return GridSums(self._usd_seconds, self._seconds, self._mid_seconds)
+
+    def begin_from(self, sums: GridSums, *, bin_offset: int) -> None:
+        """Start from what another grid has summed up, from its bin `bin_offset` on (copied). Replaces what was added."""
+        self._usd_seconds = sums.usd_seconds[:, :, bin_offset : bin_offset + self.n_bins].copy()
+        self._seconds = sums.seconds.copy()
+        self._mid_seconds = sums.mid_seconds.copy()
 
     def _overlap_seconds(self, offset_us: int, column_us: int, n_columns: int) -> Float32:
         """(TILE_COLUMNS, n_columns) seconds that row column k, from offset_us + k·column_us on, shares with grid column t."""

@@ -10,15 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from services.domain.events import Float64, Int64
-from services.domain.stored import BookTile
+from services.domain.stored import TILE_COLUMNS, BookTile
 from services.domain.tile_codec import PriceLattice, common_lattice
-from services.domain.tile_grid import TileGrid
+from services.domain.tile_grid import GridSums, TileGrid
+from services.domain.windows import US_PER_SECOND
+from services.views.cache import RecentCache
 from services.views.context import ViewContext
 from services.views.selection import Selection
+
+SettledSums = RecentCache[GridSums]
 
 # A second becomes a column when the next update comes and the cache takes it over. For so long the last column stands for the
 # present: without that the right edge of every chart would flicker between data and a hole.
 CARRY_US: Final = 4_000_000
+SETTLED_AFTER_US: Final = 120_000_000  # a row whose span ended so long ago changes no more (a fuller one has another name)
+MIN_SETTLED: Final = 8  # below this adding them up anew is as quick as copying the sums
+BLOCK_BINS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,10 +88,11 @@ def rows_with_news(tiles: Iterable[BookTile]) -> list[BookTile]:
     return chosen
 
 
-def book_grid(columns: BookColumns, edges_us: Int64, axis: Float64) -> Float64:
+def book_grid(columns: BookColumns, edges_us: Int64, axis: Float64, kept: SettledSums | None = None) -> Float64:
     """Resting USD (P, T) on the axis, bids and asks and exchanges added up; each exchange averaged over what was observed of it.
 
-    `axis` must be a grid of whole lattice bins, as price_axis.price_edges makes it from `bin_prices`.
+    `axis` must be a grid of whole lattice bins, as price_axis.price_edges makes it from `bin_prices`. In `kept` the sums of rows
+    that change no more are found again at the next refresh.
     """
     total = np.zeros((len(axis) - 1, len(edges_us) - 1))
     if columns.lattice is None:
@@ -94,6 +102,10 @@ def book_grid(columns: BookColumns, edges_us: Int64, axis: Float64) -> Float64:
     first_bin = round(float(axis[0]) / width)
     for tiles in columns.tiles:
         grid = _grid(columns.lattice, edges_us, first_bin=first_bin, n_bins=len(axis) - 1, n_per_bin=n_per_bin)
+        settled = [tile for tile in tiles if _end_us(tile) <= columns.now_us - SETTLED_AFTER_US] if kept is not None else []
+        if kept is not None and len(settled) >= MIN_SETTLED:
+            _begin(grid, settled, edges_us, kept)
+            tiles = tuple(tile for tile in tiles if _end_us(tile) > columns.now_us - SETTLED_AFTER_US)
         for tile in tiles:
             grid.add(tile)
         means = grid.means()
@@ -101,6 +113,37 @@ def book_grid(columns: BookColumns, edges_us: Int64, axis: Float64) -> Float64:
         total += means.bid_usd[source].T
         total += means.ask_usd[source].T
     return total
+
+
+def _end_us(tile: BookTile) -> int:
+    return tile.start_time_us + TILE_COLUMNS * tile.step_s * US_PER_SECOND
+
+
+def _begin(grid: TileGrid, settled: list[BookTile], edges_us: Int64, kept: SettledSums) -> None:
+    """Begin with the sums of settled rows, made once over whole blocks of bins, so that an axis that moves finds them too."""
+    first = grid.first_bin // grid.n_per_bin
+    block_first = first // BLOCK_BINS * BLOCK_BINS
+    block_end = -(-(first + grid.n_bins) // BLOCK_BINS) * BLOCK_BINS
+    head = settled[0]
+    stamp = tuple((tile.start_time_us, tile.step_s, tile.valid) for tile in settled)
+    key = (
+        head.exchange, head.instrument, int(edges_us[0]), grid.step_us, grid.n_columns, grid.lattice.width, grid.n_per_bin,
+        block_first, block_end, stamp,
+    )  # fmt: skip
+
+    def make() -> GridSums:
+        wide = _grid(
+            grid.lattice,
+            edges_us,
+            first_bin=block_first * grid.n_per_bin,
+            n_bins=block_end - block_first,
+            n_per_bin=grid.n_per_bin,
+        )
+        for tile in settled:
+            wide.add(tile)
+        return wide.sums()
+
+    grid.begin_from(kept.get_or_make(key, make), bin_offset=first - block_first)
 
 
 def _carried(valid: npt.NDArray[np.bool_], edges_us: Int64, now_us: int) -> Int64:

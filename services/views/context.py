@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from services.analytics.bandwidth import BandwidthRule
+from services.domain.tile_grid import GridSums
 from services.ports import Clock, LiveState
+from services.views.cache import RecentCache
 from services.views.history import History
 from services.views.selection import Selection
+
+MAX_BOOK_SUMS: Final = 24  # of about 2 MB: an exchange's book over one window, for a minute or two
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewContext:
-    """History and the present, the data's clock, and the two settings that shape densities."""
+    """History and the present, the data's clock, the two settings that shape densities, and sums of books that are kept."""
 
     history: History
     live: LiveState
     clock: Clock
     kde_bandwidth: float | BandwidthRule
     price_range_pct: float
+    book_sums: RecentCache[GridSums] = field(default_factory=lambda: RecentCache(MAX_BOOK_SUMS))
 
     def version(self, selection: Selection) -> tuple[int, ...]:
         """Changes whenever something of the selection's instrument changed in the live state."""

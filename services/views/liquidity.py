@@ -15,7 +15,7 @@ from services.domain.events import Float64, Int64
 from services.domain.windows import TimeWindow
 from services.ports import BookView
 from services.views.answers import Lacking
-from services.views.book_columns import BookColumns, book_columns, book_grid
+from services.views.book_columns import BookColumns, SettledSums, book_columns, book_grid
 from services.views.book_numbers import BookNow, book_now, live_books, out_of_step, prices_and_usd, usable_mid
 from services.views.context import ViewContext
 from services.views.liquidations import frame
@@ -91,7 +91,7 @@ def build_liquidity(
         trades = context.history.large_trades(window, selection.instrument, selection.exchanges, now_us)
         chart = LiquidityChart(
             frame=frame(selection, window, axis, theme_free_name),
-            book=book_matrix(columns, edges_us, axis),
+            book=book_matrix(columns, edges_us, axis, context.book_sums),
             line=line,
             trades=bubbles(trades, axis),
             depth=depth_now(live, axis),
@@ -115,9 +115,9 @@ def mid_line(columns: BookColumns, edges_us: Int64) -> PriceLine:
     return PriceLine(times_us=middle_us, prices=columns.mids[best], label=f"{EXCHANGE_TITLES[columns.exchanges[best]]} mid")
 
 
-def book_matrix(columns: BookColumns, edges_us: Int64, axis: Float64) -> HeatMatrix:
+def book_matrix(columns: BookColumns, edges_us: Int64, axis: Float64, kept: SettledSums | None = None) -> HeatMatrix:
     """Resting notional of all chosen exchanges; a hole where none was seen."""
-    usd = book_grid(columns, edges_us, axis)
+    usd = book_grid(columns, edges_us, axis, kept)
     hole: Bool1D = np.logical_not(columns.observed.any(axis=0))
     return HeatMatrix.from_usd(usd, time_edges_us=edges_us, price_edges=axis, usd_min=USD_MIN, usd_max=USD_MAX, missing=hole)
 
