@@ -48,7 +48,7 @@ def concentration(usd: Float64, *, n_top: int = N_TOP) -> Concentration:
         raise ValueError("a notional was negative or not finite; each must be a number of USD of at least 0")
     held = np.sort(usd[usd > 0].astype(np.float64))[::-1]
     if len(held) == 0:
-        raise NotEnoughData("Concentration (holders of notional)", n_have=0, n_need=1)
+        raise NotEnoughData("Concentration, counted in holders of notional,", n_have=0, n_need=1)
     shares = held / held[0]  # relative to the largest first: sums of squares of tiny or huge USD neither vanish nor overflow
     shares /= shares.sum()
     return Concentration(

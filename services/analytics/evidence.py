@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import floor, isfinite, log10
+from math import floor, inf, isfinite, log10
 from typing import Final, Literal, Protocol
 
 import numpy as np
@@ -123,7 +123,7 @@ def resting_evidence(grid: RestingGrid) -> tuple[Evidence, ...]:
 
 def cluster_evidence(clusters: Iterable[ClusterOfLiquidations]) -> tuple[Evidence, ...]:
     """Clusters of realised liquidations, scored by notional relative to the largest; empty ones (NaN prices) are left out."""
-    held = [cluster for cluster in clusters if cluster.long_usd + cluster.short_usd > 0 and isfinite(cluster.peak_price)]
+    held = [cluster for cluster in clusters if 0 < cluster.long_usd + cluster.short_usd < inf and isfinite(cluster.peak_price)]
     largest = max((cluster.long_usd + cluster.short_usd for cluster in held), default=0.0)
     return tuple(_of_cluster(cluster, largest) for cluster in held)
 
@@ -139,9 +139,10 @@ def swing_evidence(swings: Iterable[Swing]) -> tuple[Evidence, ...]:
 
 
 def predicted_evidence(masses: Sequence[PredictedMass]) -> tuple[Evidence, ...]:
-    """Predicted liquidations, scored by notional relative to the largest; may be empty."""
-    largest = max((mass.notional_usd for mass in masses), default=0.0)
-    return tuple(_of_mass(mass, largest) for mass in masses if mass.notional_usd > 0)
+    """Predicted liquidations, scored by notional relative to the largest; may be empty. What is no number is left out."""
+    held = [mass for mass in masses if 0 < mass.notional_usd < inf and 0 < mass.price < inf]
+    largest = max((mass.notional_usd for mass in held), default=0.0)
+    return tuple(_of_mass(mass, largest) for mass in held)
 
 
 def price_words(price: float) -> str:

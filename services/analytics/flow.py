@@ -74,7 +74,8 @@ def smart_money_flow(minutes: MinuteColumns, exchanges: Sequence[str] = ()) -> F
     cost       O(n k) for k exchanges; 43,200 rows of three exchanges in 7 ms
     """
     chosen = tuple(dict.fromkeys(exchanges)) or _names(minutes.exchange)
-    step = (minutes.whale_buy_usd - minutes.whale_sell_usd) - (minutes.small_buy_usd - minutes.small_sell_usd)
+    with np.errstate(invalid="ignore"):  # a row that says ∞ − ∞ is unknown
+        step = (minutes.whale_buy_usd - minutes.whale_sell_usd) - (minutes.small_buy_usd - minutes.small_sell_usd)
     is_chosen = np.isin(minutes.exchange, np.array(chosen, object)) if chosen else np.zeros(len(minutes), np.bool_)
     is_known = (
         is_chosen

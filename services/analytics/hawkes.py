@@ -88,7 +88,7 @@ def fit_hawkes(
     spans = _checked_spans(times_s, window_s, spans_s, resolution_s)
     times, span = _inside(np.sort(times_s), spans)
     if len(times) < n_need:
-        raise NotEnoughData("The branching ratio of liquidations (in events)", n_have=len(times), n_need=n_need)
+        raise NotEnoughData("The branching ratio of liquidations, counted in events,", n_have=len(times), n_need=n_need)
     times = _spread(times, spans, span, resolution_s)
     observed = float((spans[:, 1] - spans[:, 0]).sum())
     unit = observed / len(times)
@@ -149,7 +149,7 @@ def _checked_spans(times_s: Float64, window_s: float, spans_s: Sequence[Span] | 
     spans = np.array(((0.0, window_s),) if spans_s is None else [*spans_s], np.float64).reshape(-1, 2)
     if not np.isfinite(times_s).all():
         raise ValueError("an event time was not finite")
-    if not (window_s > 0 and resolution_s > 0):
+    if not (0 < window_s < inf and 0 < resolution_s < inf):
         raise ValueError(f"the window was {window_s} s and the resolution {resolution_s} s; both must be above 0")
     flat = spans.ravel()
     if len(spans) == 0 or not (spans[:, 1] > spans[:, 0]).all() or (np.diff(flat) < 0).any() or flat[0] < 0 or flat[-1] > window_s:

@@ -68,7 +68,9 @@ class HoldRecord:
         for rate in self.by_strength:
             if rate.low_strength <= strength < rate.high_strength or strength == rate.high_strength == 1.0:
                 if rate.share is None:
-                    what = f"The hold rate of levels of strength {rate.low_strength:g} to {rate.high_strength:g} (touches)"
+                    what = (
+                        f"The hold rate of levels of strength {rate.low_strength:g} to {rate.high_strength:g}, counted in touches,"
+                    )
                     raise NotEnoughData(what, n_have=rate.n, n_need=N_TOUCHES)
                 return rate
         raise ValueError(f"the strength was {strength}; it must be in [0, 1]")
@@ -133,7 +135,7 @@ def hold_rates(
     found = outcomes(path, levels, touch_bps=touch_bps, hold_bps=hold_bps, break_bps=break_bps)
     decided = found.held | found.broke
     if decided.sum() < N_TOUCHES:
-        raise NotEnoughData("The hold rate of levels (touches)", n_have=int(decided.sum()), n_need=N_TOUCHES)
+        raise NotEnoughData("The hold rate of levels, counted in touches,", n_have=int(decided.sum()), n_need=N_TOUCHES)
     bucket = np.clip(np.searchsorted(edges, levels.strengths, side="right") - 1, 0, len(edges) - 2)
 
     def rate(chosen: Bool1D, low: float, high: float) -> HoldRate:

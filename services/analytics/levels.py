@@ -88,7 +88,7 @@ def find_levels(evidence: Sequence[Evidence], *, mid: float, merge_bps: float = 
             raise ValueError(f"the score of {piece.words!r} was {piece.score}; it must be in [0, 1]")
     n_kinds = len({piece.kind for piece in evidence})
     if n_kinds < N_KINDS:
-        raise NotEnoughData("Support and resistance (kinds of evidence)", n_have=n_kinds, n_need=N_KINDS)
+        raise NotEnoughData("Support and resistance, counted in kinds of evidence,", n_have=n_kinds, n_need=N_KINDS)
     ordered = sorted(evidence, key=lambda piece: (piece.price, piece.kind, piece.score, piece.words))
 
     def worth(rows: Sequence[int]) -> tuple[float, ...] | None:

@@ -116,8 +116,8 @@ def leverage_tiers(
     opened there; entries that imply more than 140x are impossible. Its tiers' probabilities are averaged over liquidations.
     The interval is a Bayesian bootstrap of the `step_us` intervals with liquidations, because those of one cascade are no
     independent witnesses (Rubin 1981); `seed` makes it reproducible.
-    raises   NotEnoughData under `n_need` liquidations with an entry; ValueError for prices not above 0, notionals or entries
-             that are negative or not finite
+    raises   NotEnoughData under `n_need` liquidations with an entry; ValueError for times that go back, prices not above 0,
+             notionals or entries that are negative or not finite
     cost     O(b·k log k + n log k) for b such intervals with k entries in a look-back
     """
     _check(events, entries)
@@ -131,7 +131,7 @@ def leverage_tiers(
     explained = total > 0
     n = int(explained.sum())
     if n < n_need:
-        raise NotEnoughData("The estimate of leverage, in liquidations with a known possible entry,", n_have=n, n_need=n_need)
+        raise NotEnoughData("The estimate of leverage, counted in liquidations with a possible entry,", n_have=n, n_need=n_need)
     chances = chances[explained] / total[explained, None]
     usd = events.notional_usd[explained]
     _, burst = np.unique((events.event_time_us // step_us)[explained], return_inverse=True)
@@ -179,6 +179,8 @@ def _interval(chances: Float64, burst: Int64, *, n_draws: int, seed: int) -> tup
 
 
 def _check(events: LiquidationColumns, entries: EntryColumns) -> None:
+    if (np.diff(events.event_time_us) < 0).any() or (np.diff(entries.time_us) < 0).any():
+        raise ValueError("the times went back; liquidations and entries must be in the order of their time")
     for prices, notionals in (
         (events.price, (events.notional_usd,)),
         (entries.price, (entries.long_usd, entries.short_usd)),

@@ -26,7 +26,9 @@ def liquidation_grid(events: LiquidationColumns, *, time_edges_us: Int64, price_
     """Sum liquidated notional by evenly spaced time bucket and price bin; half-open cells [edge, next edge).
 
     Mass is conserved: long + short + outside equals the notional of the events within the time edges. Cost O(n + P·T).
+    Raises ValueError for prices or notionals that are negative or not finite.
     """
+    _check(events)
     n_times, n_prices = len(time_edges_us) - 1, len(price_edges) - 1
     column = np.searchsorted(time_edges_us, events.event_time_us, side="right") - 1
     row = np.searchsorted(price_edges, events.price, side="right") - 1
@@ -60,7 +62,11 @@ class LiquidationTotals:
 
 
 def liquidation_totals(events: LiquidationColumns, exchanges: tuple[str, ...]) -> tuple[LiquidationTotals, ...]:
-    """Totals by exchange, in the order given; an exchange without events has zeros, because it was watched."""
+    """Totals by exchange, in the order given; an exchange without events has zeros, because it was watched.
+
+    Raises ValueError for prices or notionals that are negative or not finite.
+    """
+    _check(events)
 
     def total(exchange: str) -> LiquidationTotals:
         mine = events.exchange == exchange
@@ -74,3 +80,10 @@ def liquidation_totals(events: LiquidationColumns, exchanges: tuple[str, ...]) -
         )
 
     return tuple(total(exchange) for exchange in exchanges)
+
+
+def _check(events: LiquidationColumns) -> None:
+    for values in (events.price, events.notional_usd):
+        # Extremes and sums carry every NaN and infinity.
+        if len(values) and not (values.min() >= 0 and np.isfinite(values.sum())):
+            raise ValueError("a price or notional of a liquidation was negative or not finite; both must be numbers of 0 or more")

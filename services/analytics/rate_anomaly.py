@@ -136,7 +136,7 @@ def rate_score(series: MinuteSeries, at_us: int, *, duration_min: int = 1) -> Ra
             (series.times_us >= (end_minute - duration_min) * MINUTE_US) & (series.times_us < end_minute * MINUTE_US)
         ]
         raise NotEnoughData(
-            "The liquidation rate, in watched minutes just before now,", n_have=int(seen.sum()), n_need=duration_min
+            "The liquidation rate, counted in watched minutes just before now,", n_have=int(seen.sum()), n_need=duration_min
         )
     block = np.array([(first_minute + start) // BLOCK_MIN])
     robust, classic = (
@@ -145,7 +145,9 @@ def rate_score(series: MinuteSeries, at_us: int, *, duration_min: int = 1) -> Ra
     )
     if robust.n_active[0] < N_NEED:
         raise NotEnoughData(
-            "The score of the liquidation rate, in past minutes with liquidations,", n_have=int(robust.n_active[0]), n_need=N_NEED
+            "The score of the liquidation rate, counted in past minutes with liquidations,",
+            n_have=int(robust.n_active[0]),
+            n_need=N_NEED,
         )
     value = usd[start : start + 1]
     z_robust, z_classic = _scores(value, robust, "robust")[0], _scores(value, classic, "classic")[0]
@@ -200,7 +202,7 @@ def alarm_rate(
     scores = rate_scores(series, method=method, duration_min=duration_min)
     n_minutes = int((~np.isnan(scores)).sum())
     if n_minutes < max(n_need, 1):
-        raise NotEnoughData("The rate of alarms, in minutes with a score,", n_have=n_minutes, n_need=n_need)
+        raise NotEnoughData("The rate of alarms, counted in minutes with a score,", n_have=n_minutes, n_need=n_need)
     days = n_minutes / DAY_MIN
     above = [np.flatnonzero(scores > level) for level in levels]  # false for NaN
     alarms = [1 + int((np.diff(at) >= rest_min).sum()) if len(at) else 0 for at in above]

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from services.analytics.zscore import MAD_TO_SIGMA, N_NEED
+from services.analytics.zscore import MAD_TO_SIGMA, N_NEED, SMALLEST_SPREAD
 from services.domain.columns import Bool1D
 from services.domain.events import Float64, Int64
 
@@ -78,7 +78,8 @@ def _statistics(usd: Float64, method: RateMethod) -> tuple[Float64, Float64, Flo
     n_active = (usd > 0).sum(axis=1).astype(np.float64)
     centre, spread = _mean_and_sigma(usd, n) if method == "classic" else _median_and_mad(usd, n_active)
     centre[n_active < N_NEED] = np.nan
-    spread[~(spread > 0) | (n_active < N_NEED)] = np.nan
+    scale = np.abs(centre) if method == "classic" else 1.0  # a logarithm's spread is relative already
+    spread[~(spread > SMALLEST_SPREAD * scale) | (n_active < N_NEED)] = np.nan
     return centre, spread, 1 - n_active / np.maximum(n, 1), n, n_active
 
 

@@ -35,7 +35,7 @@ def rate_bounds(
     centre, spread, quiet_share = float(base.centre[0]), float(base.spread[0]), float(base.quiet_share[0])
     if not np.isfinite([centre, spread]).all():
         raise NotEnoughData(
-            "The alert's bound, in past windows with liquidations that vary,", n_have=int(base.n_active[0]), n_need=N_NEED
+            "The alert's bound, counted in past windows with liquidations that vary,", n_have=int(base.n_active[0]), n_need=N_NEED
         )
     levels = np.asarray(thresholds, np.float64)
     if method == "classic":

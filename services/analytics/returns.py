@@ -72,7 +72,7 @@ def price_path(times_us: Int64, prices: Float64, *, step_us: int = MINUTE_US) ->
     order = np.argsort(times_us, kind="stable")
     order = order[~np.isnan(prices[order])]
     if len(order) == 0:
-        raise NotEnoughData("A price path", n_have=0, n_need=1)
+        raise NotEnoughData("A price path, counted in moments with a known price,", n_have=0, n_need=1)
     steps = times_us[order] // step_us
     n_steps = int(steps[-1] - steps[0]) + 1
     if n_steps > MAX_STEPS:
@@ -94,7 +94,7 @@ def minute_path(minutes: MinuteColumns, exchanges: Sequence[str] = ()) -> PriceP
     masks = [(minutes.exchange == name) & ~np.isnan(minutes.mid_close) for name in names]
     paths = [price_path(minutes.start_time_us[mask], minutes.mid_close[mask]) for mask in masks if mask.any()]
     if not paths:
-        raise NotEnoughData("A price path", n_have=0, n_need=1)
+        raise NotEnoughData("A price path, counted in moments with a known price,", n_have=0, n_need=1)
     if len(paths) == 1:
         return paths[0]
     start, end = min(int(path.times_us[0]) for path in paths), max(int(path.times_us[-1]) for path in paths)

@@ -64,10 +64,11 @@ def _share(exchange: str, *, n_busy: Int64, n_shown: Float64, n_watched: int) ->
     if exchange not in LIQUIDATION_COVERAGE:
         raise ValueError(f"the exchange was {exchange!r}; the coverage of {', '.join(LIQUIDATION_COVERAGE)} is known")
     if n_watched < 1:
-        raise NotEnoughData("The share of capped seconds, in watched seconds,", n_have=0, n_need=1)
+        raise NotEnoughData("The share of capped seconds, counted in watched seconds,", n_have=0, n_need=1)
     coverage = LIQUIDATION_COVERAGE[exchange]
     n, n_busy_seconds = int(n_shown.sum()), int(n_busy.sum())
-    happened = np.maximum(n_shown, -MINUTE_S * np.log1p(-n_busy / (MINUTE_S + 1.0))).sum()
+    busy = np.minimum(n_busy, MINUTE_S)
+    happened = np.maximum(n_shown, -MINUTE_S * np.log1p(-busy / (MINUTE_S + 1.0))).sum()
     is_capped = coverage == "sampled"
     return CappedShare(
         exchange=exchange,

@@ -213,13 +213,15 @@ def n_needed(confidence: float) -> int:
 
 
 def _need(returns: Returns, confidence: float, *, n_need: int | None = None, n_have: int | None = None) -> None:
-    n_need, n_have = n_needed(confidence) if n_need is None else n_need, returns.n if n_have is None else n_have
     check_confidence(confidence)
-    hours = f"{returns.horizon_s / 3600:g} h"
+    hours, of = f"{returns.horizon_s / 3600:g} h", "" if n_have is None else " with a known volatility that is not 0"
+    n_need, n_have = n_needed(confidence) if n_need is None else n_need, returns.n if n_have is None else n_have
     if n_have < n_need:
-        raise NotEnoughData(f"The value at risk over {hours} at {confidence:.3g} (in returns)", n_have=n_have, n_need=n_need)
+        raise NotEnoughData(
+            f"The value at risk over {hours} at {confidence:.3g}, counted in returns{of},", n_have=n_have, n_need=n_need
+        )
     if returns.n_effective < N_EFFECTIVE_NEED:
-        what = f"The value at risk over {hours} (in returns that do not overlap)"
+        what = f"The value at risk over {hours}, counted in returns that do not overlap,"
         raise NotEnoughData(what, n_have=returns.n_effective, n_need=N_EFFECTIVE_NEED)
 
 

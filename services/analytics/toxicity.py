@@ -22,6 +22,7 @@ N_BUCKETS: Final = 50
 N_MINUTES_IMPACT: Final = 30
 USD_PER_MUSD: Final = 1e6
 BPS: Final = 10_000.0
+MAX_BUCKETS: Final = 5_000_000
 ROUNDING: Final = 1e-9  # of a bucket: the last one of a window counts as full whatever the last bit of the sum is
 
 Sides = Literal["taker", "bulk"]
@@ -141,14 +142,18 @@ def vpin(flow: FlowMinutes, *, bucket_usd: float | None = None, n_buckets: int =
     total = flow.buy_usd + flow.sell_usd
     n_traded = int((total > 0).sum())
     if n_traded < n_buckets:
-        raise NotEnoughData("Order-flow toxicity (VPIN; minutes with trades)", n_have=n_traded, n_need=n_buckets)
+        raise NotEnoughData("Order-flow toxicity (VPIN), counted in minutes with trades,", n_have=n_traded, n_need=n_buckets)
     has_full_day = len(flow) >= MINUTES_A_DAY
     if bucket_usd is None:
         bucket_usd = float(total.mean()) * (MINUTES_A_DAY if has_full_day else len(flow)) / BUCKETS_A_DAY
     spent = np.concatenate([[0.0], np.cumsum(total)])
+    if spent[-1] > MAX_BUCKETS * bucket_usd:
+        raise ValueError(
+            f"the bucket was {bucket_usd} USD of {spent[-1]:.6g} traded; it must be at least 1/{MAX_BUCKETS:,} of that"
+        )
     n_full = int(spent[-1] / bucket_usd + ROUNDING)
     if n_full < n_buckets:
-        raise NotEnoughData("Order-flow toxicity (VPIN; full volume buckets)", n_have=n_full, n_need=n_buckets)
+        raise NotEnoughData("Order-flow toxicity (VPIN), counted in full volume buckets,", n_have=n_full, n_need=n_buckets)
     buys = flow.buy_usd if sides == "taker" else total * _bulk_buy_share(flow.change_bps)
     bought = np.concatenate([[0.0], np.cumsum(buys)])
     edges = np.minimum(np.arange(n_full + 1) * bucket_usd, spent[-1])
@@ -180,11 +185,11 @@ def kyle_lambda(flow: FlowMinutes, *, n_need: int = N_MINUTES_IMPACT) -> PriceIm
     known = np.isfinite(flow.change_bps)
     n, n_need = int(known.sum()), max(n_need, 3)
     if n < n_need:
-        raise NotEnoughData("Kyle's lambda (minutes with a known change of price)", n_have=n, n_need=n_need)
+        raise NotEnoughData("Kyle's lambda, counted in minutes with a known change of price,", n_have=n, n_need=n_need)
     signed = (flow.buy_usd - flow.sell_usd)[known] / USD_PER_MUSD
     change = flow.change_bps[known]
     if signed.min() == signed.max():
-        raise NotEnoughData("Kyle's lambda (different values of signed notional)", n_have=1, n_need=2)
+        raise NotEnoughData("Kyle's lambda, counted in distinct values of the signed notional,", n_have=1, n_need=2)
     dx, dy = signed - signed.mean(), change - change.mean()
     scale = float(np.abs(dx).max())  # so that squares of tiny notionals do not vanish
     dx = dx / scale

@@ -144,7 +144,7 @@ def backtest_var(
         forecasts.append(tail(losses_of(past, position_side), confidence).var * scale[now])
     n_forecasts_need = ceil(EXPECTED_HITS / (1 - confidence) - 1e-9)
     if len(at) < n_forecasts_need:
-        what = f"The test of the value at risk over {horizon_s / 3600:g} h at {confidence:.3g} (in forecasts)"
+        what = f"The test of the value at risk over {horizon_s / 3600:g} h at {confidence:.3g}, counted in forecasts,"
         raise NotEnoughData(what, n_have=len(at), n_need=n_forecasts_need)
     order = np.array(at[::-1], np.int64)
     var = np.array(forecasts[::-1])

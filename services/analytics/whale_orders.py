@@ -340,6 +340,6 @@ def spoof_score(orders: Iterable[WhaleOrder]) -> SpoofScore:
     ended = [each for each in orders if each.ending not in ("", "unknown") and each.near_s > 0]
     near_s = sum(each.near_s for each in ended)
     if not ended:
-        raise NotEnoughData("The spoof score, in whale orders that ended near the mid,", n_have=0, n_need=1)
+        raise NotEnoughData("The spoof score, counted in whale orders that ended near the mid,", n_have=0, n_need=1)
     pulled = [each for each in ended if each.ending == "pulled"]
     return SpoofScore(share=sum(each.near_s for each in pulled) / near_s, n=len(ended), n_pulled=len(pulled), near_s=near_s)

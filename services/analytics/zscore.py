@@ -15,6 +15,7 @@ ScoreMethod = Literal["robust", "hurdle", "classic"]
 RiskLevel = Literal["low", "moderate", "high", "extreme"]
 N_NEED: Final = 30
 MAD_TO_SIGMA: Final = 1.4826  # a normal sample's standard deviation over its median absolute deviation
+SMALLEST_SPREAD: Final = 1e-9  # relative to the values: what varies less is one value and the rounding of sums
 RISK_BOUNDS: Final = (1.0, 2.0, 3.0)
 _LEVELS: Final[tuple[RiskLevel, ...]] = ("low", "moderate", "high", "extreme")
 
@@ -43,8 +44,8 @@ def robust_score(value_usd: float, reference_usd: Float64, *, n_need: int = N_NE
     """(log1p(x) − median) / (1.4826·MAD) of log1p(USD), against a reference (n,) that does not contain the value.
 
     Sizes of liquidations are heavy-tailed, hence the logarithm; medians, so that a past giant does not hide the next one.
-    raises   ValueError for NaN, infinite or negative notionals; NotEnoughData for n < `n_need`; UndefinedScore where the MAD is 0,
-             which more than half equal values (quiet windows) are enough for: see `hurdle_score`
+    raises   ValueError for NaN, infinite or negative notionals; NotEnoughData for n < `n_need`; UndefinedScore where the MAD is 0
+             (under 1e-9, which is rounding), which more than half equal values (quiet windows) are enough for: see `hurdle_score`
     cost     O(n)        source   Iglewicz & Hoaglin (1993), How to detect and handle outliers
     """
     reference, quiet_share = _reference(reference_usd, value_usd, n_need)
@@ -60,7 +61,7 @@ def classic_score(value_usd: float, reference_usd: Float64, *, n_need: int = N_N
     """
     reference, quiet_share = _reference(reference_usd, value_usd, n_need)
     spread = float(reference.std(ddof=1)) if len(reference) > 1 and np.ptp(reference) > 0 else 0.0
-    _require_spread(spread, "All reference values were the same")
+    _require_spread(spread, "All reference values were the same", of=float(reference.max(initial=0.0)))
     centre = float(reference.mean())
     return Score((value_usd - centre) / spread, len(reference), centre, spread, quiet_share, "classic")
 
@@ -76,7 +77,7 @@ def hurdle_score(value_usd: float, reference_usd: Float64, *, n_need: int = N_NE
     reference, quiet_share = _reference(reference_usd, value_usd, 1)
     active = reference[reference > 0]
     if len(active) < n_need:
-        raise NotEnoughData("The Z-score of windows with liquidations", n_have=len(active), n_need=n_need)
+        raise NotEnoughData("A Z-score, counted in earlier windows with liquidations,", n_have=len(active), n_need=n_need)
     centre, spread = centre_and_mad(np.log1p(active))
     _require_spread(spread, "More than half of the reference values above zero were the same")
     z = float(hurdle_z(np.array([value_usd]), centre=centre, spread=spread, quiet_share=quiet_share)[0])
@@ -141,7 +142,7 @@ def _reference(reference_usd: Float64, value_usd: float, n_need: int) -> tuple[F
     _check(np.array([value_usd]))
     _check(reference_usd)
     if len(reference_usd) < n_need:
-        raise NotEnoughData("The Z-score", n_have=len(reference_usd), n_need=n_need)
+        raise NotEnoughData("A Z-score, counted in earlier values to compare with,", n_have=len(reference_usd), n_need=n_need)
     return reference_usd, float((reference_usd == 0).mean()) if len(reference_usd) else 0.0
 
 
@@ -150,6 +151,7 @@ def _check(usd: Float64) -> None:
         raise ValueError("a notional was negative, infinite or not a number; a score needs finite notionals of 0 or more")
 
 
-def _require_spread(spread: float, why: str) -> None:
-    if not spread > 0:
+def _require_spread(spread: float, why: str, *, of: float = 1.0) -> None:
+    """`of` is the size of the values; a logarithm's spread is relative already."""
+    if not spread > SMALLEST_SPREAD * of:
         raise UndefinedScore(f"{why}, so that they have no spread to measure a distance by")

@@ -80,13 +80,13 @@ def backtest_levels(
     moves, score, minute = moves[is_counted], risk.score[is_counted], risk.start_time_us[is_counted] // MINUTE_US
     n_effective = _n_disjoint(minute, n_steps * path.step_us // MINUTE_US)
     if n_effective < N_EFFECTIVE_NEED:
-        what = f"The backtest of the risk level (in spans of {horizon_s / 3600:g} h that do not overlap)"
+        what = f"The backtest of the risk level, counted in spans of {horizon_s / 3600:g} h that do not overlap,"
         raise NotEnoughData(what, n_have=n_effective, n_need=N_EFFECTIVE_NEED)
     n_extreme = max(round(len(moves) * extreme_share), 1)
     bound = float(np.partition(moves, len(moves) - n_extreme)[len(moves) - n_extreme])
     if bound <= 0:
         raise NotEnoughData(
-            "The backtest of the risk level (in moves of the price)", n_have=int((moves > 0).sum()), n_need=n_extreme
+            "The backtest of the risk level, counted in moves of the price,", n_have=int((moves > 0).sum()), n_need=n_extreme
         )
     is_extreme = moves >= bound
     level = np.searchsorted(bounds, score, side="right")

@@ -95,7 +95,7 @@ def overall_risk(parts: RiskParts, *, bounds: tuple[float, float, float] = LEVEL
     """
     known = {name: part for name, part in _mapped(parts).items() if part is not None}
     if len(known) < N_PARTS_NEED:
-        raise NotEnoughData("The overall risk level (in known parts)", n_have=len(known), n_need=N_PARTS_NEED)
+        raise NotEnoughData("The overall risk level, counted in known parts,", n_have=len(known), n_need=N_PARTS_NEED)
     total = sum(WEIGHTS[name] for name in known)
     rows = [Contribution(name, part, WEIGHTS[name] / total, part * WEIGHTS[name] / total) for name, part in known.items()]
     score = min(sum(row.added for row in rows), 1.0)
@@ -124,10 +124,13 @@ def proximity_weighted_usd(
 ) -> tuple[float, float]:
     """Predicted mass of (long, short) positions, each level weighted by exp(−distance / 100 bps): what a small move would reach.
 
-    prices (n,) > 0; usd (n,) ≥ 0; is_long (n,) the side that is closed there. Raises ValueError for a mid not above 0.
+    prices (n,) > 0; usd (n,) ≥ 0; is_long (n,) the side that is closed there. Raises ValueError for a mid or a scale not above 0,
+    and for prices or notionals that are negative or not finite.
     """
-    if not 0 < mid < np.inf:
-        raise ValueError(f"the mid was {mid}; it must be above 0")
+    if not (0 < mid < np.inf and 0 < scale_bps < np.inf):
+        raise ValueError(f"the mid was {mid} and the scale {scale_bps} bps; both must be above 0")
+    if not all((np.isfinite(values) & (values >= 0)).all() for values in (prices, usd)):
+        raise ValueError("a predicted price or notional was negative or not finite")
     near = usd * np.exp(-np.abs(prices / mid - 1) * 10_000 / scale_bps)
     return float(near[is_long].sum()), float(near[~is_long].sum())
 
@@ -135,11 +138,13 @@ def proximity_weighted_usd(
 def percentile_of(value: float, history: Float64, *, n_need: int = 100) -> float:
     """Share of the known history below the value, ties counted by half: the percentile of a value at risk among its past ones.
 
-    Raises NotEnoughData under `n_need` known past values. Cost O(n).
+    Raises NotEnoughData under `n_need` known past values, ValueError for a value that is NaN. Cost O(n).
     """
+    if np.isnan(value):
+        raise ValueError("the value at risk was NaN; an unknown one has no percentile")
     known = history[~np.isnan(history)]
     if len(known) < n_need:
-        raise NotEnoughData("The percentile of the value at risk (in past values)", n_have=len(known), n_need=n_need)
+        raise NotEnoughData("The percentile of the value at risk, counted in past values,", n_have=len(known), n_need=n_need)
     return float(((known < value).sum() + 0.5 * (known == value).sum()) / len(known))
 
 
@@ -151,7 +156,8 @@ def var_percentile(path: PricePath, *, horizon_s: int = 3_600) -> float:
     raises   NotEnoughData under a day of minutes with a known volatility
     """
     volatility = ewma_volatility(path, horizon_s=horizon_s)
-    return percentile_of(float(volatility[-1]), volatility[:-1], n_need=DAY_S * 1_000_000 // path.step_us - 1)
+    now = 0.0 if np.isnan(volatility[-1]) else float(volatility[-1])  # unknown now means none is known: too few, said below
+    return percentile_of(now, volatility[:-1], n_need=max(DAY_S * 1_000_000 // path.step_us - 1, 1))
 
 
 def _mapped(parts: RiskParts) -> dict[PartName, float | None]:

@@ -86,7 +86,7 @@ def minute_grid(minutes: MinuteColumns, exchanges: Sequence[str] = ()) -> Minute
     masks = [minutes.exchange == name for name in names]
     chosen = minutes.take(np.logical_or.reduce(masks)) if masks else minutes
     if len(chosen) == 0:
-        raise NotEnoughData("Signals (in stored minutes)", n_have=0, n_need=1)
+        raise NotEnoughData("A signal, counted in stored minutes,", n_have=0, n_need=1)
     first, last = int(chosen.start_time_us.min()), int(chosen.start_time_us.max())
     times_us = np.arange(first, last + 1, MINUTE_US, dtype=np.int64)
     row = (chosen.start_time_us - first) // MINUTE_US

@@ -101,7 +101,7 @@ def measure(rule: Rule, grid: MinuteGrid, reading: Reading | None = None) -> Sig
     horizon = steps_of(grid.path, rule.horizon_s)
     returns = returns_on_grid(grid.path, rule.horizon_s)
     spoken = (reading.direction != 0) & ~np.isnan(returns)
-    what = f"The record of the rule {rule.title!r} (in statements)"
+    what = f"The record of the rule {rule.title!r}, counted in statements,"
     if not spoken.any():
         raise NotEnoughData(what, n_have=0, n_need=N_STATEMENTS_NEED)
     try:

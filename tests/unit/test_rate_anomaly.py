@@ -160,7 +160,7 @@ def test_too_short_a_history_is_said() -> None:
         alarm_rate(calm(1, 1_000, per_minute=2.0, first=FIRST // 30 * 30), [3.0], method="robust")
     series = calm(1, 300, per_minute=0.0)
     series.usd[10:17] = 100.0
-    with pytest.raises(NotEnoughData, match="in past minutes with liquidations, needs 30, and 7 are there so far"):
+    with pytest.raises(NotEnoughData, match="counted in past minutes with liquidations, needs 30, and 7 are there so far"):
         rate_score(series, int(series.times_us[-1]) + MINUTE_US)
 
 

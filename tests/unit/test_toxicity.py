@@ -201,7 +201,7 @@ def test_a_price_that_never_moved_has_no_impact_and_a_perfect_line_an_infinite_t
 def test_a_constant_flow_or_too_few_minutes_have_no_lambda() -> None:
     same = np.full(40, 5.0)
     times = T0 + np.arange(40) * US_PER_MINUTE
-    with pytest.raises(NotEnoughData, match="different values"):
+    with pytest.raises(NotEnoughData, match="distinct values"):
         kyle_lambda(FlowMinutes(times, same, same, np.arange(40.0), 0))
     with pytest.raises(NotEnoughData, match="known change"):
         kyle_lambda(FlowMinutes(times, same, same, np.full(40, np.nan), 0))
