@@ -75,11 +75,16 @@ def _detectors(part: DetectorPart) -> Iterable[str]:
         [
             (
                 row.detector, row.measure, value_words(row), interval_words(row), f"{row.n:,}", target_words(row),
-                _verdict(row.is_met), row.note,
+                detector_verdict(row), row.note,
             )
             for row in part.rows
         ],
     )  # fmt: skip
+
+
+def detector_verdict(row: DetectorRow) -> str:
+    """Whether the target was met; empty where there is none."""
+    return "**not measured**" if row.target is not None and row.value is None else _verdict(row.is_met)
 
 
 def value_words(row: DetectorRow) -> str:

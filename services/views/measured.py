@@ -60,11 +60,9 @@ class DetectorRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_met(self) -> bool | None:
-        """None where there is no target."""
-        if self.target is None:
+        """None where there is no target, or nothing was measured."""
+        if self.target is None or self.value is None:
             return None
-        if self.value is None:
-            return False
         return self.value >= self.target if self.bound == "at least" else self.value <= self.target
 
 

@@ -71,7 +71,7 @@ def test_a_detector_row_shows_its_interval_its_number_and_whether_the_target_was
     text = render(Report(detectors=DetectorPart(made=MADE, market="m", rows=(detector(0.93), detector(0.85), detector(None)))))
     assert "| walls | precision | 93.0 % | 80.0 % to 95.0 % | 40 | at least 90.0 % | met |  |" in text
     assert "| 85.0 % | 80.0 % to 95.0 % | 40 | at least 90.0 % | **missed** |" in text
-    assert "| – | 80.0 % to 95.0 % | 40 | at least 90.0 % | **missed** |" in text
+    assert "| – | 80.0 % to 95.0 % | 40 | at least 90.0 % | **not measured** |" in text
 
 
 def test_a_bound_from_above_is_met_from_below() -> None:
