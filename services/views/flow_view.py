@@ -151,7 +151,7 @@ def _information(times_us: Int64, step_usd: Float64, prices: Float64, horizon_mi
         )
     except NotEnoughData as error:  # said in the hours that a reader waits for
         n_hours = error.n_need * block / 60
-        what = f"What it says of the next {horizon_min} min (blocks of {block} min, {n_hours:g} h in all)"
+        what = f"What it says of the next {horizon_min} min, counted in blocks of {block} min ({n_hours:g} h in all),"
         raise NotEnoughData(what, n_have=error.n_have, n_need=error.n_need) from error
 
 

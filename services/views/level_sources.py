@@ -73,7 +73,7 @@ class LevelSources:
         last = int(np.searchsorted(self.path.times_us, end_us - MINUTE_US, side="right"))
         known = np.flatnonzero(np.isfinite(self.path.closes[:last]))
         if not len(known):
-            raise NotEnoughData("Support and resistance (minutes with a known price)", n_have=0, n_need=1)
+            raise NotEnoughData("Support and resistance, counted in minutes with a known price,", n_have=0, n_need=1)
         return float(self.path.closes[known[-1]])
 
     def _grid(self, start_us: int, end_us: int) -> RestingGrid | None:
@@ -135,7 +135,7 @@ def minute_candles(minutes: MinuteColumns, exchanges: Sequence[str]) -> PricePat
         if len(known) and (best is None or len(known) > len(best)):
             best = known
     if best is None:
-        raise NotEnoughData("Support and resistance (minutes with a known price)", n_have=0, n_need=1)
+        raise NotEnoughData("Support and resistance, counted in minutes with a known price,", n_have=0, n_need=1)
     return PricePath(best.start_time_us, best.mid_high, best.mid_low, best.mid_close)
 
 

@@ -17,6 +17,7 @@ from services.views.selection import Selection
 
 ALL: Final = "All chosen"
 UNKNOWN: Final = "–"
+SHORT: Final = "Under a day is stored, so a bucket is 1/50 of what there is, and VPIN is one value for all of it."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +77,12 @@ def _impact_cells(found: PriceImpact | Lacking) -> dict[str, str]:
 
 
 def toxicity_notes(found: Sequence[Toxicity]) -> list[str]:
-    """Why cells are empty, and what makes a number weaker than it looks; each sentence once."""
-    notes = []
+    """Why cells are empty, and what makes a number weaker than it looks; each sentence once, after whom it concerns."""
+    names: dict[str, list[str]] = {}
     for each in found:
-        notes += [f"{each.name}: {part.text}" for part in (each.vpin, each.impact) if isinstance(part, Lacking)]
+        texts = [part.text for part in (each.vpin, each.impact) if isinstance(part, Lacking)]
         if isinstance(each.vpin, Vpin) and not each.vpin.has_full_day:
-            notes.append(
-                f"{each.name}: under a day is stored, so a bucket is 1/50 of what there is; VPIN is one value for all of it."
-            )
-    return list(dict.fromkeys(notes))
+            texts.append(SHORT)
+        for text in texts:
+            names.setdefault(text, []).append(each.name)
+    return [f"{', '.join(who)}: {text}" for text, who in names.items()]
