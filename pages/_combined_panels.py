@@ -64,10 +64,10 @@ def risk_rail(selection: Selection) -> None:
         st.caption(risk.text)
         return
     st.markdown(f"**Overall risk: {risk.level}**  {risk.score:.2f} of 1", help=RISK_HELP)
-    figure = risk_bars(risk.bars, score=risk.score, bounds=fresh.value.bounds, theme=theme())
+    figure = risk_bars(risk.bars, score=risk.score, bounds=fresh.value.bounds, theme=theme(), is_narrow=True)
     live_chart(figure, key="combined_risk", height=risk_height(len(risk.bars)), revision=f"{theme()}/{fresh.revision}")
     age = age_words(risk.end_us, desk().context.clock.now_us())
-    st.caption(f"{'Stale: ' if risk.is_stale else ''}{age} old, all exchanges. × weight; hatched: not known.")
+    st.caption(f"{'Stale: ' if risk.is_stale else ''}{age} old, all exchanges. × weight. *Risk* says why a part is not known.")
 
 
 def signals_now(selection: Selection) -> Fresh[SignalsView]:

@@ -13,7 +13,7 @@ from _panels import combined_headline, empty_state, missing_words, notices
 from services.views.key_levels_view import levels_words
 from services.views.notices import coverage_text, feed_notices, waiting_text
 
-CHART_HEIGHT = 640
+CHART_HEIGHT = 600
 RAIL_S = 5.0
 HEAT_HELP = (
     "Left: USD of liquidations by time and price, orange longs, blue shorts, and their density over price; violet bands are "
@@ -36,12 +36,12 @@ def live() -> None:
     if fresh.value.figure is None:
         empty_state(waiting_text("book", chosen.selection.instrument, chosen.selection.exchanges, health), height=CHART_HEIGHT)
         return
+    st.markdown(levels_words(view.key_levels, decimals=view.decimals), help=HEAT_HELP)
     live_chart(fresh.value.figure, fresh.value.matrices, key="combined", height=CHART_HEIGHT, revision=fresh.revision)
     if min(view.liquidity.missing_share.values()) == 1.0:
         st.caption(waiting_text("book", chosen.selection.instrument, chosen.selection.exchanges, health))
     if not view.liquidations.n:
         st.caption(waiting_text("liquidations", chosen.selection.instrument, chosen.selection.exchanges, health))
-    st.markdown(levels_words(view.key_levels, decimals=view.decimals), help=HEAT_HELP)
     parts = (coverage_text(chosen.selection.exchanges), missing_words(view.liquidity.missing_share))
     st.caption(" · ".join(part for part in parts if part))
 

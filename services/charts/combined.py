@@ -77,6 +77,7 @@ def _compact(density: LiquidationProfile | None, depth: DepthProfile | None) -> 
         "yaxis.domain": _TOP,
         "yaxis.showticklabels": density is None,
         "yaxis2.domain": _BOTTOM,
+        "annotations.0.text": "<b>Liquidations</b>",
         "annotations.1.text": "<b>Liquidity</b>",
         "annotations.1.x": 0.0,
         "annotations.1.y": _BOTTOM[1],

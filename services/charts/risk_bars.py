@@ -34,12 +34,19 @@ def risk_height(n_parts: int) -> int:
 
 
 def risk_bars(
-    parts: Sequence[RiskBar], *, score: float | None, bounds: Sequence[float], theme: ThemeName = "dark", uirevision: str = "risk"
+    parts: Sequence[RiskBar],
+    *,
+    score: float | None,
+    bounds: Sequence[float],
+    theme: ThemeName = "dark",
+    uirevision: str = "risk",
+    is_narrow: bool = False,
 ) -> Json:
     """The figure for `live_chart(figure, key=…, height=risk_height(len(parts)), revision=…)`.
 
     Top: the score on [0, 1], over the levels' own colours (`bounds` are the three scores at which they change). Below: each part's
-    value as a bar, its words beside it; a part that is not known has an empty, hatched track and says why.
+    value as a bar, its words beside it; a part that is not known has an empty, hatched track and says why
+    (in a narrow place only that it is not known).
     """
     colours = palette_of(theme)
     layout = base_layout(theme, uirevision=uirevision, alt="Overall risk and its parts")
@@ -63,7 +70,9 @@ def risk_bars(
         },
     ]
     layout["shapes"] += _scale(score, bounds, theme)
-    layout["annotations"] += [annotation for row, part in enumerate(parts) for annotation in _words(part, row, colours)]
+    layout["annotations"] += [
+        annotation for row, part in enumerate(parts) for annotation in _words(part, row, colours, is_narrow=is_narrow)
+    ]
     layout |= {
         "barmode": "overlay",
         "margin": {"l": 4, "r": 4, "t": 34, "b": 2},
@@ -109,13 +118,14 @@ def _scale(score: float | None, bounds: Sequence[float], theme: ThemeName) -> li
     return shapes
 
 
-def _words(part: RiskBar, row: int, colours: Palette) -> list[Json]:
+def _words(part: RiskBar, row: int, colours: Palette, *, is_narrow: bool) -> list[Json]:
     """Name at the left and words at the right, above the part's bar."""
     shared: Json = {"xref": "x", "yref": "y", "y": row - 0.16, "yanchor": "bottom", "showarrow": False}
-    name = f"{part.name} <span style='color:{colours.muted}'>× {part.weight:.0%}</span>"
+    name = f"{part.name} <span style='color:{colours.muted}'>× {part.weight:.0%}</span>" if part.value is not None else part.name
+    words = "not known" if is_narrow and part.value is None else part.words
     return [
         {**shared, "text": name, "x": 0.0, "xanchor": "left", "font": {"size": SMALL_PX, "color": colours.text}},
-        {**shared, "text": part.words, "x": 1.0, "xanchor": "right", "font": {"size": SMALL_PX, "color": colours.muted}},
+        {**shared, "text": words, "x": 1.0, "xanchor": "right", "font": {"size": SMALL_PX, "color": colours.muted}},
     ]
 
 
