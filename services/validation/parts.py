@@ -31,7 +31,6 @@ from services.views.measured import AlarmPart, DetectorPart, HawkesPart, Made, O
 SEED: Final = 20_260_101
 _QUICK_SHARE: Final = 0.05
 _SEEDED: Final = f"seeds from {SEED}"
-RECORDING_SOURCE: Final = "a recording of Binance BTCUSDT of 2024-08-08, 345 s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +105,7 @@ def risk_part(task: Task) -> RiskPart:
 def hawkes_part(task: Task) -> HawkesPart:
     """Branching ratios of simulated liquidations."""
     since = time.monotonic()
-    rows = tuple(hawkes_rows(seed=SEED, n_seeds=2 if task.is_quick else 20, say=task.say))
+    rows = tuple(hawkes_rows(seed=SEED, n_seeds=2 if task.is_quick else 15, say=task.say))
     return HawkesPart(rows=rows, made=task.made("hawkes", _SEEDED, since))
 
 
@@ -126,9 +125,9 @@ def recording_part(task: Task) -> RecordingPart | None:
         return None
     since = time.monotonic()
     store = task.open_store()
-    rows = tuple(recording_rows(task.recording, task.scratch, store, say=task.say))
+    source, rows = recording_rows(task.recording, task.scratch, store, say=task.say)
     store.close()
-    return RecordingPart(rows=rows, source=RECORDING_SOURCE, made=task.made("recording", "no seed", since))
+    return RecordingPart(rows=rows, source=source, made=task.made("recording", "no seed", since))
 
 
 PARTS: Final[Mapping[str, Callable[[Task], msgspec.Struct | None]]] = {

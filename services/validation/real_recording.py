@@ -22,7 +22,7 @@ from services.domain.columns import LiquidationColumns
 from services.domain.errors import NotEnoughData
 from services.domain.finding_columns import MinuteColumns
 from services.domain.findings import Iceberg, WhaleOrder, WhaleTrade
-from services.domain.windows import TimeWindow
+from services.domain.windows import TimeWindow, from_us
 from services.domain.words import bps_words, usd_words
 from services.ports import EventStore
 from services.validation.simulated import INSTRUMENT, Heard, listen
@@ -33,13 +33,15 @@ _EXCHANGE: Final = "binance"
 _FIVE_MINUTES: Final = 5
 
 
-def recording_rows(recording: Path, scratch: Path, store: EventStore, *, say: Callable[[str], None]) -> list[RecordingRow]:
-    """Play it through the collector's own path, then ask for every number."""
+def recording_rows(
+    recording: Path, scratch: Path, store: EventStore, *, say: Callable[[str], None]
+) -> tuple[str, tuple[RecordingRow, ...]]:
+    """Play it through the collector's own path, then ask for every number; what was played, in words, and the rows."""
     heard = listen(recording, scratch, store, say=say)
     window = TimeWindow(heard.start_us, heard.end_us + 1)
     minutes = store.market_minutes(window, INSTRUMENT, [_EXCHANGE])
     events = store.liquidations(window, INSTRUMENT, [_EXCHANGE])
-    return [
+    rows = (
         RecordingRow(
             number="replay",
             is_given=not heard.errors,
@@ -49,7 +51,9 @@ def recording_rows(recording: Path, scratch: Path, store: EventStore, *, say: Ca
         *_found(heard),
         *_book(minutes),
         *(_asked(name, ask) for name, ask in _questions(minutes, events, store, window, heard.end_us)),
-    ]
+    )
+    source = f"a recording of Binance BTCUSDT of {from_us(heard.start_us):%Y-%m-%d}, {(heard.end_us - heard.start_us) / 1e6:.0f} s"
+    return source, rows
 
 
 def _found(heard: Heard) -> Iterator[RecordingRow]:

@@ -87,8 +87,9 @@ class VarRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HawkesRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Fits to simulated processes of a known branching ratio. `n_covered` of `n_seeds` intervals held the truth."""
+    """Fits to `hours` of simulated processes of a known branching ratio. `n_covered` of `n_seeds` intervals held the truth."""
 
+    hours: float = 4.0
     truth: float
     mean: float
     worst_error: float

@@ -64,7 +64,7 @@ def test_what_missed_its_tolerance_is_shown_as_missed() -> None:
     assert "1 of 2 hold" in text
     assert "| 0.05 bps | 0.1 | met |" in text
     assert "| 0.2 bps | 0.1 | **missed** |" in text
-    assert "`run it`, seed 1, version 9, 2026-01-02, 3 s." in text
+    assert "`run it`: seed 1, version 9, 2026-01-02, 3 s." in text
 
 
 def test_a_detector_row_shows_its_interval_its_number_and_whether_the_target_was_met() -> None:
