@@ -13,7 +13,7 @@ from services.views.levels_view import (
     build_levels,
     day_back,
     level_rows,
-    look_back_words,
+    levels_words,
     record_words,
     week_back,
 )
@@ -56,7 +56,7 @@ def levels(selection: Selection, *, decimals: int) -> None:
         return
     record = every("hold_record", week_back(selection), HOLDS_S, build_hold_record).value
     st.markdown(
-        f"{len(view.levels)} of {view.n_found} levels, the strongest. {look_back_words()}",
+        levels_words(view),
         help="A level needs at least two kinds of evidence within 10 bps: persistent resting notional, a cluster of liquidations, "
         "a node of traded volume, prior swings of at least 40 bps. Strength 1 − Π(1 − ½·score) over the kinds: two full ones give "
         "0.75. Predicted liquidations are not among them yet.",

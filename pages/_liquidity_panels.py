@@ -20,6 +20,7 @@ from services.views.levels_view import level_lines
 from services.views.liquidity_page import LiquidityPage, build_liquidity_page
 from services.views.selection import Selection
 from services.views.whales import (
+    Row,
     bound_words,
     ending_words,
     iceberg_rows,
@@ -31,7 +32,7 @@ from services.views.whales import (
     whale_trade_words,
 )
 
-TAPE_HEIGHT = 360
+TAPE_HEIGHT, ROW_HEIGHT = 360, 35
 
 
 def layer_pills() -> None:
@@ -102,7 +103,8 @@ def whale_orders(page: LiquidityPage) -> None:
         "the instrument's depth, for at least 5 s. The spoof score weighs each wall by its seconds within 25 bps of the mid; walls "
         "that stand, or were lost with the book, are left out.",
     )
-    whale_tape(whale_rows(page.whales, mid=page.mid), decimals=page.decimals, height=TAPE_HEIGHT)
+    rows = whale_rows(page.whales, mid=page.mid)
+    whale_tape(rows, decimals=page.decimals, height=_tape_height(rows))
 
 
 def icebergs(page: LiquidityPage) -> None:
@@ -112,7 +114,8 @@ def icebergs(page: LiquidityPage) -> None:
         help="A price at which more was executed than was displayed, shown again at least 3 times within 1 s of a fill (synthetic "
         "icebergs, Zotikov & Antonov 2019). Total and confidence are estimates; exchanges do not say which orders are icebergs.",
     )
-    iceberg_tape(iceberg_rows(page.icebergs), decimals=page.decimals, height=TAPE_HEIGHT)
+    rows = iceberg_rows(page.icebergs)
+    iceberg_tape(rows, decimals=page.decimals, height=_tape_height(rows))
 
 
 def whale_trades(page: LiquidityPage) -> None:
@@ -123,4 +126,10 @@ def whale_trades(page: LiquidityPage) -> None:
         help="Trades of one side on one exchange with gaps of at most 100 ms are one order. It is a whale trade at or above the "
         "99.9 % quantile of the trailing 24 h, never below a floor.",
     )
-    whale_trade_tape(whale_trade_rows(page.whale_trades), decimals=page.decimals, height=TAPE_HEIGHT)
+    rows = whale_trade_rows(page.whale_trades)
+    whale_trade_tape(rows, decimals=page.decimals, height=_tape_height(rows))
+
+
+def _tape_height(rows: Sequence[Row]) -> int:
+    """As many rows as there are, with the header, up to what a tape may take."""
+    return min(TAPE_HEIGHT, ROW_HEIGHT * (len(rows) + 1) + 3)

@@ -19,6 +19,15 @@ from services.views.selection import Selection
 from services.views.toxicity_view import build_toxicity, toxicity_notes, toxicity_rows
 
 FLOW_HEIGHT = 240
+RECORD_COLUMNS = {
+    "Next": st.column_config.TextColumn(width=64, help="The return of so many minutes after the flow of as many"),
+    "IC": st.column_config.TextColumn(width=64, help="−1 to +1; 0: the flow says nothing of what follows"),
+    "95 % interval": st.column_config.TextColumn(width=120),
+    "t": st.column_config.TextColumn(width=48),
+    "n, minutes": st.column_config.TextColumn(width=80),
+    "Blocks": st.column_config.TextColumn(width=64),
+    "Says": st.column_config.TextColumn(width=440),
+}
 FLOW_S, HISTORY_S = 10.0, 300.0
 
 
@@ -39,7 +48,7 @@ def smart_money(selection: Selection) -> None:
         )
         live_chart(figure, key="smart_money", height=FLOW_HEIGHT, revision=f"{theme()}/{fresh.revision}")
     record = every("flow_record", whole_history(selection), HISTORY_S, build_flow_record).value
-    st.dataframe(pd.DataFrame(record_rows(record)), hide_index=True)
+    st.dataframe(pd.DataFrame(record_rows(record)), hide_index=True, column_config=RECORD_COLUMNS)
     st.caption(
         "Information coefficient (IC): Spearman's rank correlation of the flow of h minutes with the return of the next h, over up "
         "to 30 days of stored minutes; remade every 5 min.",

@@ -151,7 +151,7 @@ def _information(times_us: Int64, step_usd: Float64, prices: Float64, horizon_mi
         )
     except NotEnoughData as error:  # said in the hours that a reader waits for
         n_hours = error.n_need * block / 60
-        what = f"What it says of the next {horizon_min} min, counted in blocks of {block} min ({n_hours:g} h in all),"
+        what = f"The next {horizon_min} min, in blocks of {block} min ({n_hours:g} h in all),"
         raise NotEnoughData(what, n_have=error.n_have, n_need=error.n_need) from error
 
 
@@ -175,15 +175,15 @@ def _record_row(record: HorizonRecord) -> dict[str, str]:
     found, horizon = record.information, f"{record.horizon_min} min"
     if isinstance(found, Lacking):
         cells = dict.fromkeys(("IC", "95 % interval", "t", "n, minutes", "Blocks"), "–")
-        return {"Next": horizon, **cells, "Says": found.text}
+        return {"Next": horizon, "Says": found.text, **cells}
     return {
         "Next": horizon,
+        "Says": information_words(found),
         "IC": f"{found.ic:{SIGNIFICANT}}",
         "95 % interval": f"{found.low:{SIGNIFICANT}} to {found.high:{SIGNIFICANT}}",
         "t": f"{found.t_stat:+.1f}",
         "n, minutes": f"{found.n:,}",
         "Blocks": f"{found.n_blocks:,}",
-        "Says": information_words(found),
     }
 
 

@@ -20,6 +20,7 @@ from services.views.level_sources import LOOK_BACK_US, LevelSources, level_sourc
 from services.views.minute_history import MINUTE_US
 from services.views.price_axis import decimals_for_price
 from services.views.selection import Selection
+from services.views.whales import counted
 
 LOOK_BACK: Final = "24h"
 RECORD_WINDOW: Final = "7d"
@@ -188,8 +189,15 @@ def record_words(record: HoldRecord | Lacking) -> str:
     )
 
 
-def look_back_words() -> str:
-    """Where levels come from, for the caption."""
-    return (
-        f"From the last {LOOK_BACK_US // (60 * MINUTE_US)} h of the chosen exchanges, whatever window is shown; remade each minute."
+def levels_words(view: LevelsView) -> str:
+    """What there is, and where it comes from."""
+    hours = LOOK_BACK_US // (60 * MINUTE_US)
+    origin = f"From the last {hours} h of the chosen exchanges, whatever window is shown; remade each minute."
+    if not view.levels:
+        return f"No support or resistance now: no two kinds of evidence lie within {MERGE_BPS:g} bps of each other. {origin}"
+    shown = (
+        f"{len(view.levels)} of {view.n_found} levels, the strongest"
+        if view.n_found > len(view.levels)
+        else counted(view.n_found, "level")
     )
+    return f"{shown}. {origin}"

@@ -146,12 +146,17 @@ def standing_words(whales: Sequence[WhaleOrder], *, mid: float | None) -> str:
         return "No whale order stands now."
     bids = sum(each.last_usd for each in standing if each.is_bid)
     asks = sum(each.last_usd for each in standing if not each.is_bid)
-    text = f"{len(standing)} whale orders stand: {usd_words(bids)} below and {usd_words(asks)} above"
+    text = f"{counted(len(standing), 'whale order')} {'stands' if len(standing) == 1 else 'stand'}: {usd_words(bids)} below and {usd_words(asks)} above"
     nearest = min(standing, key=lambda each: abs(each.price - mid)) if mid else None
     if nearest is not None and mid:
         where = bps_words(abs(nearest.price / mid - 1) * 10_000)
         text += f"; the nearest, {usd_words(nearest.last_usd)}, {where} {'below' if nearest.price < mid else 'above'} the mid"
     return text + "."
+
+
+def counted(n: int, noun: str) -> str:
+    """ "1 level", "1,200 levels"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def spoof_words(whales: Sequence[WhaleOrder]) -> str:
@@ -180,7 +185,7 @@ def iceberg_words(icebergs: Sequence[Iceberg]) -> str:
     alive = [each for each in icebergs if each.end_time_us is None]
     sums = {is_bid: sum(each.executed_usd for each in icebergs if each.is_bid == is_bid) for is_bid in (True, False)}
     return (
-        f"{len(icebergs)} icebergs in this window, {len(alive)} refill now; executed against them: {usd_words(sums[True])} on the "
+        f"{counted(len(icebergs), 'iceberg')} in this window, still refilling: {len(alive)}; executed against them: {usd_words(sums[True])} on the "
         f"bid, {usd_words(sums[False])} on the ask."
     )
 
@@ -191,7 +196,7 @@ def whale_trade_words(trades: Sequence[WhaleTrade]) -> str:
         return "No whale trade in this window."
     bought, sold = (sum(each.notional_usd for each in trades if each.is_buy == is_buy) for is_buy in (True, False))
     net = usd_words(bought - sold)
-    return f"{len(trades)} whale trades in this window: {usd_words(bought)} bought, {usd_words(sold)} sold, net {net}."
+    return f"{counted(len(trades), 'whale trade')} in this window: {usd_words(bought)} bought, {usd_words(sold)} sold, net {net}."
 
 
 def bound_words(bounds: Mapping[str, float | Lacking]) -> str:

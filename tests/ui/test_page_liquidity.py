@@ -91,7 +91,7 @@ def test_the_cost_table_says_where_the_known_book_ends(open_page: Open) -> None:
 
 def test_whale_orders_say_what_stands_how_walls_ended_and_the_spoof_score(open_page: Open) -> None:
     page = open_page(found_runtime(), PAGE)
-    assert "1 whale orders stand: 450 k $ below" in words(page)
+    assert "1 whale order stands: 450 k $ below" in words(page)
     assert "Of 1 that ended in the window: 1 pulled." in words(page)
     assert "Spoof score 100%" in words(page)
     assert "(1 of n = 1)" in words(page)

@@ -37,6 +37,7 @@ from services.views.levels_view import (
     hold_words,
     level_lines,
     level_rows,
+    levels_words,
     past_levels,
     record_words,
     week_back,
@@ -143,9 +144,7 @@ def test_too_short_a_history_says_how_many_hours_are_needed() -> None:
     five, _, hour = build_flow_record(context, whole_history(ONE), NOW_US)
     assert isinstance(five.information, Lacking)
     assert isinstance(hour.information, Lacking)
-    assert five.information.text == (
-        "What it says of the next 5 min, counted in blocks of 15 min (2.5 h in all), needs 10, and 4 are there so far."
-    )
+    assert five.information.text == ("The next 5 min, in blocks of 15 min (2.5 h in all), needs 10, and 4 are there so far.")
     assert "30 h in all" in hour.information.text
 
 
@@ -285,8 +284,11 @@ def test_a_levels_record_is_said_with_interval_and_n_or_the_touches_that_there_a
     assert evidence_words(a_level()) == []
 
 
-def test_the_look_back_is_a_day() -> None:
+def test_the_line_above_the_levels_says_how_many_and_from_where() -> None:
     assert LOOK_BACK_US == 24 * HOUR
+    assert levels_words(LevelsView((a_level(),), 1, 57_000.0)).startswith("1 level. From the last 24 h")
+    assert levels_words(LevelsView((a_level(),), 5, 57_000.0)).startswith("1 of 5 levels, the strongest. From")
+    assert levels_words(LevelsView((), 0, 57_000.0)).startswith("No support or resistance now")
 
 
 # --- toxicity -------------------------------------------------------------------------------------------------------------

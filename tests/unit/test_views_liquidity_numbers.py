@@ -206,7 +206,7 @@ def test_the_spoof_score_is_said_with_its_n_and_its_absence_with_the_reason() ->
 def test_icebergs_and_whale_trades_are_summed_in_a_line() -> None:
     assert iceberg_words([]) == "No iceberg was seen in this window."
     text = iceberg_words([iceberg(), iceberg(is_bid=True, end_time_us=NOW_US, executed_usd=5e5)]).replace("\u202f", " ")
-    assert text == "2 icebergs in this window, 1 refill now; executed against them: 500 k $ on the bid, 200 k $ on the ask."
+    assert text == "2 icebergs in this window, still refilling: 1; executed against them: 500 k $ on the bid, 200 k $ on the ask."
     assert whale_trade_words([]) == "No whale trade in this window."
     text = whale_trade_words([whale_trade(), whale_trade(is_buy=False, notional_usd=1e6)]).replace("\u202f", " ")
     assert text == "2 whale trades in this window: 900 k $ bought, 1 M $ sold, net -100 k $."
