@@ -146,7 +146,8 @@ def standing_words(whales: Sequence[WhaleOrder], *, mid: float | None) -> str:
         return "No whale order stands now."
     bids = sum(each.last_usd for each in standing if each.is_bid)
     asks = sum(each.last_usd for each in standing if not each.is_bid)
-    text = f"{counted(len(standing), 'whale order')} {'stands' if len(standing) == 1 else 'stand'}: {usd_words(bids)} below and {usd_words(asks)} above"
+    verb = "stands" if len(standing) == 1 else "stand"
+    text = f"{counted(len(standing), 'whale order')} {verb}: {usd_words(bids)} below and {usd_words(asks)} above"
     nearest = min(standing, key=lambda each: abs(each.price - mid)) if mid else None
     if nearest is not None and mid:
         where = bps_words(abs(nearest.price / mid - 1) * 10_000)
@@ -185,8 +186,8 @@ def iceberg_words(icebergs: Sequence[Iceberg]) -> str:
     alive = [each for each in icebergs if each.end_time_us is None]
     sums = {is_bid: sum(each.executed_usd for each in icebergs if each.is_bid == is_bid) for is_bid in (True, False)}
     return (
-        f"{counted(len(icebergs), 'iceberg')} in this window, still refilling: {len(alive)}; executed against them: {usd_words(sums[True])} on the "
-        f"bid, {usd_words(sums[False])} on the ask."
+        f"{counted(len(icebergs), 'iceberg')} in this window, still refilling: {len(alive)}; executed against them: "
+        f"{usd_words(sums[True])} on the bid, {usd_words(sums[False])} on the ask."
     )
 
 
