@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from math import comb
+from math import comb, inf
 from statistics import median
 from typing import Final
 
@@ -117,13 +117,14 @@ class _Spot:
             if time_us > before_us and len(events) - number <= _MOST_EVENTS:
                 self.events = events[number:]
                 return number > 0
+            time_us = max(time_us, self.seen_us)  # what comes after its time was settled happens now
             if self.empty_us and time_us - self.empty_us > EMPTY_US:
                 if self.sent_us:
                     self.events = events[number:]
                     return True  # it has ended: what follows is another one's
                 self._begin()
                 self.start_us = 0
-            self.seen_us = max(self.seen_us, time_us)
+            self.seen_us = time_us
             if kind:
                 self.show(size_base, time_us)
             else:
@@ -155,13 +156,14 @@ class IcebergTracker:
     """
 
     def __init__(self, exchange: str, instrument: str, price_tick: float) -> None:
-        if not price_tick > 0:
+        if not 0 < price_tick < inf:
             raise ValueError(f"price_tick was {price_tick}; it must be above 0")
         self._exchange = exchange
         self._instrument = instrument
         self._price_tick = price_tick
         self._spots: tuple[dict[int, _Spot], dict[int, _Spot]] = ({}, {})  # asks, bids; by price, the last traded last
         self._ended_refills: deque[int] = deque(maxlen=_MOST_ENDED)
+        self._ticked_us = 0
 
     def on_trade(self, price_ticks: int, is_buy: bool, size_base: float, time_us: int) -> bool:
         """A trade at a price; `is_buy` is the taker's. Returns whether the price is new: tell `on_level` what it displays."""
@@ -205,8 +207,9 @@ class IcebergTracker:
 
     def tick(self, time_us: int) -> list[Iceberg]:
         """Judge what happened until a second before `time_us` (exchange time): what is new, changed or ended. To be called once a
-        second."""
-        rows: list[Iceberg] = []
+        second. When time went back by more than a minute, everything ends and begins anew."""
+        rows = self.reset(self._ticked_us) if time_us < self._ticked_us - _STANDING_US else []
+        self._ticked_us = time_us
         before_us = time_us - SETTLE_US
         for spots in reversed(self._spots):
             for spot in list(spots.values()):

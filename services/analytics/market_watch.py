@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 import numpy as np
@@ -47,26 +48,34 @@ class MarketWatch:
         self._merger = TradeMerger(exchange, instrument)
         self._flow = OrderFlowImbalance()
         self._price_tick = price_tick
+        self.n_refused = 0  # trades and liquidations without a notional
         self._book: OrderBook | None = None  # as of its last update; None while it is out of step
 
     def on_trade(self, trade: Trade) -> list[Finding]:
-        """A trade that was not seen before."""
+        """A trade that was not seen before. One without a price or notional above 0 is counted in `n_refused` and left out."""
         time_us = trade.event_time_us
         is_buy = trade.taker_side == "buy"
-        price, notional_usd = float(trade.price), float(trade.notional_usd)
+        price, notional_usd, size_base = float(trade.price), float(trade.notional_usd), float(trade.size_base)
+        if not (0 < price < inf and 0 < notional_usd < inf and 0 < size_base < inf):
+            self.n_refused += 1
+            return []
         price_ticks = round(price / self._price_tick)
         whale_bound_usd = self._whale_bound_usd()
         self.minutes.on_trade(is_buy, notional_usd, "", time_us, whale_bound_usd, self.sizes.quantile(SMALL_QUANTILE))
         self.whales.on_trade(price_ticks, is_buy, notional_usd, time_us)
-        if self.icebergs.on_trade(price_ticks, is_buy, float(trade.size_base), time_us):
+        if self.icebergs.on_trade(price_ticks, is_buy, size_base, time_us):
             self._show_iceberg(not is_buy, price_ticks)
         found = self._merger.add(time_us, is_buy, price, notional_usd, event_hash(trade.dedupe_key), whale_bound_usd)
         self._class_run()
         return [] if found is None else [found]
 
     def on_liquidation(self, event: Liquidation) -> list[Finding]:
-        """A liquidation that was not seen before."""
-        self.minutes.on_liquidation(event.position_side == "long", float(event.notional_usd), event.event_time_us)
+        """A liquidation that was not seen before. One whose notional is negative or no number is counted in `n_refused`."""
+        notional_usd = float(event.notional_usd)
+        if not 0 <= notional_usd < inf:
+            self.n_refused += 1
+            return []
+        self.minutes.on_liquidation(event.position_side == "long", notional_usd, event.event_time_us)
         return []
 
     def on_book_update(self, book: OrderBook, update: BookUpdate) -> list[Finding]:

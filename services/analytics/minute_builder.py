@@ -14,6 +14,8 @@ US_PER_MINUTE: Final = 60_000_000
 GRACE_US: Final = 2_000_000
 _ASLEEP_US: Final = 600_000_000  # after so long without a call nobody watched, whatever was said of the feeds
 _LONG_AGO: Final = -(2**62)
+_MOST_OPEN: Final = 128  # minutes; more are the work of a clock that is wrong
+_MOST_SPANS: Final = 256  # of a feed that comes and goes
 
 
 class _OpenMinute:
@@ -57,6 +59,9 @@ class _Watch:
         if self._lost_since_us is not None:
             self._spans.append((self._lost_since_us, max(time_us, self._lost_since_us)))
             self._lost_since_us = None
+            if len(self._spans) > _MOST_SPANS:  # the two earliest as one: what lies between them counts as lost
+                earlier, later, *others = sorted(self._spans)
+                self._spans = [(earlier[0], max(earlier[1], later[1])), *others]
 
     def miss(self, from_us: int, until_us: int) -> None:
         """A span that is over when it is known; nothing new where the feed is lost anyway."""
@@ -80,7 +85,8 @@ class MinuteBuilder:
 
     Times are the exchange's, in µs UTC, of every call alike; minutes are whole minutes of that clock. The first call begins the
     first minute. Events are counted in the minute of their own time until `advance` has finished it, at its end plus a grace;
-    what comes later is counted in `n_late` and nowhere else.
+    what comes later is counted in `n_late` and nowhere else. Of more than 128 open minutes, which only a wrong clock makes, the
+    latest is given up (counted in `n_early`).
 
     A feed is unwatched until `watched(kind, …)` is called. `is_liq_watched` and `is_trade_watched` hold only for a minute without a
     lost moment; the minute that is still filling (`partial`) has neither, for it is not whole yet. A loss that is told of after its
@@ -95,7 +101,7 @@ class MinuteBuilder:
     def __init__(self, exchange: str, instrument: str) -> None:
         self.exchange = exchange
         self.instrument = instrument
-        self.n_late = 0
+        self.n_late = self.n_early = 0
         self.n_refused_seconds = 0
         self._watches = {EventKind.LIQUIDATION: _Watch(), EventKind.TRADE: _Watch()}
         self._open: dict[int, _OpenMinute] = {}
@@ -274,9 +280,20 @@ class MinuteBuilder:
         start_us = time_us // US_PER_MINUTE * US_PER_MINUTE
         minute = self._open.get(start_us)
         if minute is None:
+            if len(self._open) >= _MOST_OPEN and not self._make_room(start_us):
+                return None
             minute = self._open[start_us] = _OpenMinute()
         self._present, self._present_start_us, self._present_end_us = minute, start_us, start_us + US_PER_MINUTE
         return minute
+
+    def _make_room(self, start_us: int) -> bool:
+        """Give up the latest minute for an earlier one; False (counted) where the new one is the latest itself."""
+        latest_us = max(self._open)
+        self.n_early += 1
+        if start_us > latest_us:
+            return False
+        del self._open[latest_us]
+        return True
 
     def _sleep(self, from_us: int, until_us: int) -> None:
         for watch in self._watches.values():

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, inf, log
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -148,7 +148,7 @@ class WhaleOrderTracker:
     """
 
     def __init__(self, exchange: str, instrument: str, price_tick: float, *, min_usd: float = 250_000.0) -> None:
-        if not (price_tick > 0 and min_usd > 0):
+        if not (0 < price_tick < inf and 0 < min_usd < inf):
             raise ValueError(f"price_tick was {price_tick} and min_usd {min_usd}; both must be above 0")
         self.depth: Depth | None = None  # of the last look, for whoever needs it too
         self._exchange = exchange

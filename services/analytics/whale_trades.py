@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final, NamedTuple
 
 from services.domain.findings import WhaleTrade
@@ -39,8 +40,8 @@ class TradeMerger:
     )  # fmt: skip
 
     def __init__(self, exchange: str, instrument: str, *, floor_usd: float = 0.0) -> None:
-        if not floor_usd >= 0.0:
-            raise ValueError(f"floor_usd was {floor_usd}; it must be at least 0")
+        if not 0.0 <= floor_usd < inf:
+            raise ValueError(f"floor_usd was {floor_usd}; it must be at least 0 and finite")
         self._exchange = exchange
         self._instrument = instrument
         self._floor_usd = floor_usd
@@ -58,10 +59,10 @@ class TradeMerger:
         """Add a trade; the whale trade that ended before it, if one did.
 
         price in quote currency, > 0; `trade_key` the trade's event hash; `bound_usd` the trailing quantile before this trade.
-        Raises ValueError for a price or notional that is not positive.
+        Raises ValueError for a price or notional that is not positive and finite.
         """
-        if not (price > 0.0 and notional_usd > 0.0):
-            raise ValueError(f"a trade's price was {price} and its notional_usd {notional_usd}; both must be positive")
+        if not (0.0 < price < inf and 0.0 < notional_usd < inf):
+            raise ValueError(f"a trade's price was {price} and its notional_usd {notional_usd}; both must be positive and finite")
         if self._n_trades and is_buy == self._is_buy and self._first_us - MERGE_GAP_US <= time_us <= self._end_us + MERGE_GAP_US:
             self._n_trades += 1
             self._notional_usd += notional_usd
