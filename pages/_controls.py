@@ -6,28 +6,33 @@ from dataclasses import dataclass
 from typing import Final
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit_autorefresh import st_autorefresh
 
 from services.domain.coverage import EXCHANGE_TITLES
 from services.runtime import Runtime
+from services.views.alert_view import ALERT_MINUTES, DEFAULT_THRESHOLD, THRESHOLDS, AlertMethod, AlertRule, AlertSide
 from services.views.selection import PAGE_WINDOWS, PRICE_RANGES_PCT, Selection
 
 DEFAULT_WINDOW: Final = "5m"
 REFRESH_CHOICES_S: Final = (1, 2, 3, 5, 10, 30, 60)
 PAGE_REFRESH_S: Final = {"Off": 0, "30 s": 30, "1 min": 60, "5 min": 300, "15 min": 900}
 AUTO: Final = "Auto"
+ALERT_SIDES: Final[dict[str, AlertSide]] = {"Either": "either", "Longs": "long", "Shorts": "short"}
+ALERT_METHODS: Final[dict[str, AlertMethod]] = {"Robust": "robust", "Plain": "classic"}
 
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """What the sidebar says: the selection, and the seconds between live refreshes (None: paused)."""
+    """What the sidebar says: the selection, the seconds between live refreshes (None: paused), the rule of the Z alert."""
 
     selection: Selection
     refresh_s: float | None
+    rule: AlertRule
 
 
-def sidebar(runtime: Runtime) -> None:
-    """Draw the sidebar and keep its state for the page that runs next."""
+def sidebar(runtime: Runtime) -> DeltaGenerator:
+    """Draw the sidebar and keep its state for the page that runs next; returns the place for what the alert's slider means."""
     with st.sidebar:
         instrument = st.selectbox("Instrument", runtime.tracked, key="instrument", bind="query-params")
         exchanges = st.pills(
@@ -50,6 +55,7 @@ def sidebar(runtime: Runtime) -> None:
             bind="query-params",
             help="Auto follows the prices of the window. Zoom and pan in a chart work as well, and survive a refresh.",
         )
+        alert_place = _alert_controls()
         _refresh_controls(runtime)
     st.session_state["_selection"] = Selection(
         instrument=instrument or runtime.tracked[0],
@@ -57,6 +63,48 @@ def sidebar(runtime: Runtime) -> None:
         window=window or DEFAULT_WINDOW,
         range_pct=None if price_range in (AUTO, None) else float(price_range.split()[1]),
     )
+    return alert_place
+
+
+def _alert_controls() -> DeltaGenerator:
+    with st.expander("Z alert", icon=":material/notifications:"):
+        st.segmented_control(
+            "Liquidations of",
+            list(ALERT_SIDES),
+            default="Either",
+            required=True,
+            key="alert_side",
+            bind="query-params",
+            help="Longs and shorts are scored apart; Either watches both, and says which.",
+        )
+        st.segmented_control(
+            "Added up over", list(ALERT_MINUTES), default=5, required=True, format_func=lambda minutes: f"{minutes} min",
+            key="alert_minutes", bind="query-params",
+        )  # fmt: skip
+        st.slider(
+            "Alert above Z",
+            min_value=THRESHOLDS[0],
+            max_value=THRESHOLDS[-1],
+            value=DEFAULT_THRESHOLD,
+            step=0.1,
+            format="%.1f",
+            key="alert_z",
+            bind="query-params",
+            help="How unusual the liquidated notional is, in standard deviations, against the same time of past weeks (two of them "
+            "must be stored) or the 24 h before.",
+        )
+        place = st.container()
+        st.segmented_control(
+            "Z-score",
+            list(ALERT_METHODS),
+            default="Robust",
+            required=True,
+            key="alert_method",
+            bind="query-params",
+            help="Robust: median and MAD of log notional, quiet minutes as a probability; as rare as a normal law says. Plain: "
+            "mean and standard deviation of USD; fires far more often, because sizes are heavy-tailed.",
+        )
+    return place
 
 
 def _refresh_controls(runtime: Runtime) -> None:
@@ -88,4 +136,14 @@ def _refresh_controls(runtime: Runtime) -> None:
 def controls() -> Controls:
     """What the sidebar of this run says; for pages and their fragments."""
     refresh_s = None if st.session_state.get("paused") else float(st.session_state.get("refresh") or 3.0)
-    return Controls(st.session_state["_selection"], refresh_s)
+    return Controls(st.session_state["_selection"], refresh_s, _rule())
+
+
+def _rule() -> AlertRule:
+    state = st.session_state
+    return AlertRule(
+        side=ALERT_SIDES[state.get("alert_side") or "Either"],
+        minutes=int(state.get("alert_minutes") or 5),
+        threshold_z=round(float(state.get("alert_z") or DEFAULT_THRESHOLD), 1),
+        method=ALERT_METHODS[state.get("alert_method") or "Robust"],
+    )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 from _controls import controls
+from _liquidation_panels import clusters, heat_choice, page_now, rate
+from _liquidation_studies import coverage, leverage, trend
 from _live_chart import live_chart
-from _loaders import desk, liquidations_now, theme
+from _loaders import desk, theme
 from _panels import empty_state, missing_words, notices, tape, usd
 
 from services.charts.bars import totals_by_exchange
@@ -53,10 +57,16 @@ chosen = controls()
 @st.fragment(run_every=chosen.refresh_s)
 def live() -> None:
     health = desk().runtime.health()
-    fresh = liquidations_now(chosen.selection)
+    place = st.container()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        headline_place = st.container()
+        heat_choice()
+    fresh = page_now(chosen.selection)
     view = fresh.value.view
-    notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
-    headline(view)
+    with place:
+        notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
+    with headline_place:
+        headline(view)
     wide, rail = st.columns([2.2, 1], gap="small")
     with wide:
         if fresh.value.figure is None:
@@ -72,6 +82,24 @@ def live() -> None:
     prices = price_kind_text(chosen.selection.exchanges)
     parts = (coverage_text(chosen.selection.exchanges), prices, beyond_words(view), missing_words(view.missing_share))
     st.caption(" · ".join(part for part in parts if part))
+    clusters(view)
+
+
+@st.fragment(run_every=chosen.refresh_s)
+def panels() -> None:
+    """Only the tab that is open is computed; which one is part of the URL."""
+    selection, rule = chosen.selection, chosen.rule
+    shown: dict[str, Callable[[], None]] = {
+        "Rate and alert": lambda: rate(selection, rule),
+        "Trend": lambda: trend(selection),
+        "Leverage (estimated)": lambda: leverage(selection),
+        "Coverage": lambda: coverage(page_now(selection).value.view),
+    }
+    for tab, show in zip(st.tabs(list(shown), key="study", bind="query-params"), shown.values(), strict=True):
+        if tab.open:
+            with tab:
+                show()
 
 
 live()
+panels()

@@ -132,7 +132,7 @@ def cluster_bands(scored: ScoredClusters, *, decimals: int) -> tuple[ClusterBand
 
 
 def cluster_rows_of(scored: ScoredClusters, *, decimals: int) -> list[Row]:
-    """One row a cluster for the page's table; unknown scores are None."""
+    """One row a cluster for the page's table; "–" where there is no score."""
     return [
         {
             "price_range": _range(row.cluster, decimals),
@@ -141,8 +141,8 @@ def cluster_rows_of(scored: ScoredClusters, *, decimals: int) -> list[Row]:
             "short_usd": row.cluster.short_usd,
             "n": row.cluster.n,
             "distance": f"{row.cluster.distance_bps:+,.0f} bps",
-            "z_robust": row.z_robust,
-            "z_classic": row.z_classic,
+            "z_robust": _z_words(row.z_robust),
+            "z_classic": _z_words(row.z_classic),
             "level": row.level or "–",
         }
         for row in scored.rows
@@ -165,6 +165,16 @@ def clusters_words(scored: ScoredClusters, window: str, *, decimals: int) -> str
     if first.z_robust is None:
         return text + ", not scored yet."
     return text + f"; robust Z {first.z_robust:.1f} against {scored.n_reference:,} earlier windows of {window}: {first.level}."
+
+
+def lacking_words(scored: ScoredClusters) -> str:
+    """Why a score is missing; empty when none is."""
+    reasons = [each.text for each in (scored.lacking, scored.lacking_classic) if each is not None]
+    return " ".join(dict.fromkeys(reasons))
+
+
+def _z_words(z: float | None) -> str:
+    return "–" if z is None else f"{z:.1f}"
 
 
 def _range(cluster: Cluster, decimals: int) -> str:

@@ -51,7 +51,7 @@ def test_exchanges_can_be_chosen_in_any_order_and_none_means_all(open_page: Open
 
 
 @pytest.mark.parametrize("window", PAGE_WINDOWS)
-@pytest.mark.parametrize("name", ["overview.py", "liquidations.py", "liquidity.py"])
+@pytest.mark.parametrize("name", ["combined.py", "liquidations.py", "liquidity.py"])
 def test_every_window_draws(open_page: Open, name: str, window: str) -> None:
     page = open_page(busy_runtime(), name)
     pills(page, "window").set_value(window)
@@ -98,7 +98,7 @@ def test_the_whole_page_refresh_can_be_set_paused_and_switched_off(open_page: Op
 
 
 @pytest.mark.parametrize(
-    ("name", "n_live"), [("overview.py", 1), ("liquidations.py", 1), ("liquidity.py", 2), ("feed_health.py", 2)]
+    ("name", "n_live"), [("combined.py", 3), ("liquidations.py", 2), ("liquidity.py", 2), ("feed_health.py", 2)]
 )
 def test_pausing_stops_the_live_parts(open_page: Open, name: str, n_live: int, monkeypatch: pytest.MonkeyPatch) -> None:
     import streamlit as st
@@ -117,7 +117,7 @@ def test_pausing_stops_the_live_parts(open_page: Open, name: str, n_live: int, m
     asked.clear()
     page.toggle(key="paused").set_value(True).run()
     assert not page.exception
-    assert asked == [None] * n_live
+    assert asked == [None] * (n_live + 1)  # the alert is live on every page
 
 
 def test_the_choice_goes_along_to_another_page(open_page: Open) -> None:

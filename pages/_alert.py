@@ -1,0 +1,88 @@
+"""The Z alert on every page: the line at the top while a rate is above the user's threshold, a toast when it begins."""
+
+from __future__ import annotations
+
+import streamlit as st
+from _controls import Controls, controls
+from _loaders import every
+from streamlit.delta_generator import DeltaGenerator
+
+from services.views.alert_view import (
+    AlertRule,
+    AlertState,
+    alarm_rates,
+    alarms,
+    alert_state,
+    frequency_words,
+    is_scored,
+)
+from services.views.freshness import Fresh
+from services.views.liquidation_minutes import LiquidationMinutes, build_liquidation_minutes, with_present
+from services.views.minute_history import whole_history
+from services.views.selection import Selection
+
+HISTORY_S, RATES_S, PRESENT_S = 60.0, 120.0, 2.0
+
+
+def minutes_kept(selection: Selection) -> Fresh[LiquidationMinutes]:
+    """The stored minutes of 30 days, remade once a minute and shared by all windows and sessions."""
+    return every("liquidation_minutes", whole_history(selection), HISTORY_S, build_liquidation_minutes)
+
+
+def minutes_now(selection: Selection) -> Fresh[LiquidationMinutes]:
+    """The same with the minute that fills."""
+    kept = minutes_kept(selection).value
+    return every(
+        "liquidation_minutes_now",
+        whole_history(selection),
+        PRESENT_S,
+        lambda context, chosen, now_us: with_present(context, chosen, now_us, kept),
+    )
+
+
+def state_now(selection: Selection, rule: AlertRule) -> Fresh[AlertState]:
+    """What the rule's windows say now, for every threshold."""
+    known = minutes_now(selection).value
+    return every(
+        f"alert_state/{rule.minutes}/{rule.method}",
+        whole_history(selection),
+        PRESENT_S,
+        lambda _context, _chosen, now_us: alert_state(known, now_us, minutes=rule.minutes, method=rule.method),
+    )
+
+
+def alert(top: DeltaGenerator, slider_words: DeltaGenerator) -> None:
+    """Draw both parts; called when the page is drawn, because a month of minutes takes a moment when it is first read."""
+    chosen = controls()
+    rates = every(
+        f"alarm_rates/{chosen.rule.minutes}/{chosen.rule.method}",
+        whole_history(chosen.selection),
+        RATES_S,
+        lambda _context, selection, _now_us: alarm_rates(
+            minutes_kept(selection).value, minutes=chosen.rule.minutes, method=chosen.rule.method
+        ),
+    )
+    slider_words.caption(
+        frequency_words(rates.value, chosen.rule),
+        help="Counted over the stored minutes as if the alert had watched them; exceedances less than 10 min apart are one alarm. "
+        "A normal law exceeds t in 1,440·Φ(−t) minutes a day.",
+    )
+    with top:
+        _live(chosen)
+
+
+def _live(chosen: Controls) -> None:
+    @st.fragment(run_every=chosen.refresh_s)
+    def live_alert() -> None:
+        state = state_now(chosen.selection, chosen.rule).value
+        found = alarms(state, chosen.rule, chosen.selection.instrument)
+        told: set[str] = st.session_state.setdefault("_alarms_told", set())
+        for alarm in found:
+            st.warning(alarm.text, icon=":material/notifications_active:")
+            if alarm.key not in told:
+                st.toast(alarm.short_text, icon=":material/notifications_active:", duration="long")
+        keys = {alarm.key for alarm in found}
+        # An unknown score is not one that fell: what was told is told again only after a score below the threshold.
+        st.session_state["_alarms_told"] = keys if is_scored(state, chosen.rule) else told | keys
+
+    live_alert()
