@@ -83,7 +83,7 @@ def level_labels(view: View, lines: Sequence[LevelLine], *, x: float, yref: str)
 
 
 def wall_traces(view: View, walls: WallSpans, *, axes: tuple[str, str]) -> list[Json]:
-    """Walls as strokes from their first to their last look: solid while they stand, thin and dimmed once they are gone."""
+    """Walls as strokes from their first to their last look: bold while they stand, thin once they are gone."""
     colours = palette_of(view.theme)
     start, end = np.maximum(walls.start_us, view.start_us), np.minimum(walls.end_us, view.end_us)
     traces = []
@@ -94,17 +94,23 @@ def wall_traces(view: View, walls: WallSpans, *, axes: tuple[str, str]) -> list[
                 continue
             middle = (start[rows] + end[rows]) // 2
             stops = np.column_stack((start[rows], middle, end[rows])).astype(np.float64) / 1_000.0
+            width = 2.6 if is_standing else 1.4
+            stroke: Json = {
+                "type": "scatter",
+                "mode": "lines",
+                "xaxis": axes[0],
+                "yaxis": axes[1],
+                "x": np.column_stack((stops, np.full(len(rows), np.nan))).ravel(),
+                "y": np.column_stack((*[walls.prices[rows]] * 3, np.full(len(rows), np.nan))).ravel(),
+            }
+            casing = {"line": {"color": colours.halo, "width": width + 2.4}, "hoverinfo": "skip"}  # else it drowns in its own heat
+            traces.append(stroke | casing)
             traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "lines",
-                    "xaxis": axes[0],
-                    "yaxis": axes[1],
-                    "x": np.column_stack((stops, np.full(len(rows), np.nan))).ravel(),
-                    "y": np.column_stack((*[walls.prices[rows]] * 3, np.full(len(rows), np.nan))).ravel(),
+                stroke
+                | {
                     "text": [words for row in rows for words in (*[walls.words[row]] * 3, "")],
-                    "line": {"color": colours.buy if is_bid else colours.sell, "width": 2.6 if is_standing else 1.4},
-                    "opacity": 1.0 if is_standing else 0.55,
+                    "line": {"color": colours.buy if is_bid else colours.sell, "width": width},
+                    "opacity": 1.0 if is_standing else 0.85,
                     "hovertemplate": f"%{{y:,.{view.price_decimals}f}}<br>%{{text}}<extra></extra>",
                 }
             )

@@ -109,7 +109,7 @@ def test_the_books_heatmap_bears_walls_icebergs_and_labelled_levels() -> None:
     dashed = [trace["line"]["dash"] for trace in added if trace.get("line", {}).get("dash")]
     assert dashed == ["dash", "dash"]  # supports, resistances
     assert [trace["marker"]["symbol"] for trace in added if trace.get("marker")] == ["diamond", "diamond"]
-    assert sum("wall" in trace["text"] or "pulled" in trace["text"] for trace in added) == 2
+    assert sum("wall" in trace.get("text", ()) or "pulled" in trace.get("text", ()) for trace in added) == 2
     labels = marked["layout"]["annotations"][len(plain["layout"]["annotations"]) :]
     assert [label["text"] for label in labels] == ["S 104", "R 116"]  # the weaker of two that would overlap is left out
     patches = marked["layout"]["meta"]["compact"]["layout"]
@@ -299,7 +299,7 @@ def test_every_level_is_drawn_in_both_panels_and_walls_by_whether_they_stand() -
     across = [trace for trace in traces if trace["line"].get("dash")]
     assert sorted(trace["xaxis"] for trace in across) == ["x", "x", "x2", "x2"]
     strokes = {trace["line"]["width"]: trace["opacity"] for trace in traces if not trace["line"].get("dash")}
-    assert strokes == {2.6: 1.0, 1.4: 0.55}
+    assert strokes == {2.6: 1.0, 1.4: 0.85}
 
 
 def test_longs_hang_down_shorts_stand_up_and_an_unwatched_bucket_has_no_bar() -> None:
