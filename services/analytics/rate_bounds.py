@@ -10,7 +10,7 @@ from scipy.special import log_ndtr, ndtri_exp
 
 from services.analytics.rate_anomaly import MINUTE_US, MinuteSeries
 from services.analytics.rate_baselines import BLOCK_MIN, RateMethod, baselines
-from services.analytics.zscore import N_NEED
+from services.analytics.zscore import N_NEED, UndefinedScore
 from services.domain.errors import NotEnoughData
 from services.domain.events import Float64
 
@@ -21,7 +21,7 @@ def rate_bounds(
     """(k,) USD of the last `duration_min` minutes before `at_us` at which `rate_score` would say each of `thresholds`.
 
     Above the bound the score is above the threshold. 0 where any liquidation at all is rarer than the threshold asks for.
-    raises   NotEnoughData where the baseline has under 30 windows with liquidations, or they do not vary
+    raises   NotEnoughData where the baseline has under 30 windows with liquidations; UndefinedScore where they do not vary
     cost     O(m) for m stored minutes, under 1 ms for 30 days
     """
     n = len(series)
@@ -33,9 +33,13 @@ def rate_bounds(
     block = np.array([(at_us // MINUTE_US - duration_min) // BLOCK_MIN])
     base = baselines(usd, is_watched, block, first_minute=first_minute, duration_min=duration_min, method=method)
     centre, spread, quiet_share = float(base.centre[0]), float(base.spread[0]), float(base.quiet_share[0])
-    if not np.isfinite([centre, spread]).all():
+    if base.n_active[0] < N_NEED:
         raise NotEnoughData(
-            "The alert's bound, counted in past windows with liquidations that vary,", n_have=int(base.n_active[0]), n_need=N_NEED
+            "The alert's bound, counted in past windows with liquidations,", n_have=int(base.n_active[0]), n_need=N_NEED
+        )
+    if not np.isfinite([centre, spread]).all():
+        raise UndefinedScore(
+            "More than half of the past windows with liquidations had the same notional, so that an alert has no bound"
         )
     levels = np.asarray(thresholds, np.float64)
     if method == "classic":
