@@ -11,7 +11,9 @@ DashboardError
 ├─ StoreError
 │  ├─ StoreUnavailable              try again: the server is away, or its disk is full
 │  └─ StoreRejected                 do not try again: the server answered and said no (a bug)
-└─ NotEnoughData                    analytics: an answer, not a crash; carries what was had and what is needed
+├─ NotEnoughData                    analytics: an answer, not a crash; carries what was had and what is needed
+├─ UndefinedScore                   analytics (analytics/zscore.py): enough values, but they do not vary
+└─ UnusableBook                     analytics (analytics/microstructure.py): empty, one-sided or crossed; a ValueError too
 """
 
 from __future__ import annotations
