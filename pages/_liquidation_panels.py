@@ -42,8 +42,8 @@ def heat_choice() -> None:
         key="heat",
         bind="query-params",
         label_visibility="collapsed",
-        help="Cells: what was liquidated in each. Smoothed: spread over price by the density's kernel, never over time, so that "
-        "nothing is shown before it happened.",
+        help="Cells: what was liquidated in each. Smoothed: spread over price by a Gaussian kernel (the density's, at most "
+        "1.2 % of the axis), never over time, so that nothing is shown before it happened.",
     )
 
 
@@ -59,7 +59,7 @@ def clusters(view: LiquidationsView) -> None:
     """The table of clusters: where, how much, how unusual, how far from the mid."""
     decimals = view.tape_decimals
     st.markdown(
-        f"**Clusters of liquidations** {clusters_words(view.clusters, view.selection.window, decimals=decimals)}",
+        f"**Clusters of liquidations.** {clusters_words(view.clusters, view.selection.window, decimals=decimals)}",
         help=CLUSTERS_HELP,
     )
     if not view.clusters.rows:

@@ -29,13 +29,15 @@ USD_MIN: Final = 100.0
 USD_MAX: Final = 1e8
 N_TAPE: Final = 200
 N_PRICE_CELLS: Final = 120
+HEAT_BANDWIDTH_SHARE: Final = 0.012  # of the price axis: a wider kernel would smear one column's events over all of it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiquidationsChart:
     """What the figure is drawn from. `outside_usd` lies beyond the price axis and is stated beside the chart.
 
-    long, short   what was liquidated in each cell, or with `is_smoothed` its kernel estimate over price (never over time)
+    long, short   what was liquidated in each cell, or with `is_smoothed` its kernel estimate over price (never
+                  over time), by the density's bandwidth, at most 1.2 % of the axis
     """
 
     frame: View
@@ -79,7 +81,7 @@ def build_liquidations(
     """Everything of the page at one moment. `theme_free_name` identifies the selection, so that a zoom can be kept.
 
     reference     what clusters are scored against (`build_cluster_reference`); without it they have no Z
-    is_smoothed   smooth the cells over price by the density's own kernel
+    is_smoothed   spread what was liquidated over price by a Gaussian kernel, at most as wide as the density's
     book          the selection's book columns at this moment, where the caller has them already
     """
     window = selection.time_window(now_us)
@@ -142,7 +144,8 @@ def _chart(
     cells = grid.long_usd, grid.short_usd
     if is_smoothed:
         parts = events.take(events.is_long), events.take(~events.is_long)
-        cells = _smoothed(parts[0], edges_us, axis, long.bandwidth), _smoothed(parts[1], edges_us, axis, long.bandwidth)
+        bandwidth = min(long.bandwidth, HEAT_BANDWIDTH_SHARE * float(axis[-1] - axis[0]))
+        cells = _smoothed(parts[0], edges_us, axis, bandwidth), _smoothed(parts[1], edges_us, axis, bandwidth)
     return LiquidationsChart(
         frame=view,
         long=_matrix(cells[0], edges_us, axis, hole),
@@ -156,9 +159,10 @@ def _chart(
 
 
 def _smoothed(events: LiquidationColumns, edges_us: Int64, axis: Float64, bandwidth: float) -> Float64:
-    return liquidation_heat(
+    usd = liquidation_heat(
         events.event_time_us, events.price, events.notional_usd, time_edges_us=edges_us, price_edges=axis, bandwidth=bandwidth
     ).usd
+    return np.where(usd >= USD_MIN, usd, 0.0)  # the kernel's far tails would be drawn as if something had been there
 
 
 def frame(selection: Selection, window: TimeWindow, axis: Float64, name: str) -> View:
