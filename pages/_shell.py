@@ -44,6 +44,12 @@ page = st.navigation(
             help="How much a position may lose, what a sudden move would meet, whether liquidations feed on themselves.",
         ),
         st.Page(
+            "validation.py",
+            title="Validation",
+            icon=":material/verified:",
+            help="How far each number can be trusted: detectors on planted truth, oracles, false alarms, the stored history.",
+        ),
+        st.Page(
             "feed_health.py",
             title="Feed health",
             icon=":material/monitor_heart:",

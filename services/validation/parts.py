@@ -67,7 +67,7 @@ def oracle_part(task: Task) -> OraclePart:
 def detector_part(task: Task) -> DetectorPart:
     """Simulated markets with many plants, collected by the collector's own path."""
     since = time.monotonic()
-    seconds, seeds = (120.0, (SEED,)) if task.is_quick else (1_800.0, (SEED, SEED + 1))
+    seconds, seeds = (120.0, (SEED,)) if task.is_quick else (1_200.0, (SEED, SEED + 1))
     runs: list[tuple[Sequence[Label], Heard]] = []
     columns: list[tuple[Sequence[Label], LiquidationColumns]] = []
     leverages: list[tuple[Sequence[Label], LeverageEstimate | NotEnoughData]] = []
@@ -105,7 +105,7 @@ def risk_part(task: Task) -> RiskPart:
 def hawkes_part(task: Task) -> HawkesPart:
     """Branching ratios of simulated liquidations."""
     since = time.monotonic()
-    rows = tuple(hawkes_rows(seed=SEED, n_seeds=2 if task.is_quick else 15, say=task.say))
+    rows = tuple(hawkes_rows(seed=SEED, n_seeds=2 if task.is_quick else 20, say=task.say))
     return HawkesPart(rows=rows, made=task.made("hawkes", _SEEDED, since))
 
 

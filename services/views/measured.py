@@ -89,7 +89,7 @@ class VarRow(msgspec.Struct, frozen=True, kw_only=True):
 class HawkesRow(msgspec.Struct, frozen=True, kw_only=True):
     """Fits to `hours` of simulated processes of a known branching ratio. `n_covered` of `n_seeds` intervals held the truth."""
 
-    hours: float = 4.0
+    hours: float
     truth: float
     mean: float
     worst_error: float

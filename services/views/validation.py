@@ -10,6 +10,7 @@ from services.analytics.level_holds import HoldRate, HoldRecord
 from services.analytics.var_tests import VarBacktest
 from services.domain.errors import ConfigError
 from services.views.answers import Lacking
+from services.views.flow_view import HorizonRecord
 from services.views.measured import Report, read_report
 from services.views.risk_tail import CoverageView
 from services.views.risk_words import METHOD_TITLES, hours, verdict
@@ -122,6 +123,11 @@ def _coverage_row(test: VarBacktest) -> Row:
 def coverage_reasons(views: Iterable[CoverageView]) -> list[str]:
     """Why backtests are missing, each sentence once."""
     return list(dict.fromkeys(test.text for view in views for test in view.tests.values() if isinstance(test, Lacking)))
+
+
+def flow_reasons(record: Iterable[HorizonRecord]) -> list[str]:
+    """Why information coefficients are missing, each sentence once."""
+    return list(dict.fromkeys(each.information.text for each in record if isinstance(each.information, Lacking)))
 
 
 def hold_rows(record: HoldRecord) -> list[Row]:

@@ -10,6 +10,7 @@ from services.analytics.level_holds import HoldRate, HoldRecord
 from services.analytics.var_tests import CoverageTest, VarBacktest
 from services.views import validation
 from services.views.answers import Lacking
+from services.views.flow_view import HorizonRecord
 from services.views.measured import (
     AlarmPart,
     AlarmRow,
@@ -24,7 +25,7 @@ from services.views.measured import (
     read_report,
 )
 from services.views.risk_tail import CoverageView
-from services.views.validation import coverage_reasons, coverage_rows, headlines, hold_rows, stored_report
+from services.views.validation import coverage_reasons, coverage_rows, flow_reasons, headlines, hold_rows, stored_report
 from services.views.validation_words import alarm_tables, detector_words, hawkes_rows, number_words, p_words
 
 MADE = Made(command="run it", seeds="seed 1", version="9", made_on="2026-01-02", took_s=3.0, is_quick=False)
@@ -147,6 +148,12 @@ def test_a_backtest_is_a_row_and_a_missing_one_a_sentence_told_once() -> None:
         "Verdict": "holds",
     }
     assert coverage_reasons([view, view]) == [missing.text]
+
+
+def test_missing_coefficients_are_told_once_each() -> None:
+    missing = Lacking("It needs 10, and 2 are there so far.", 2, 10)
+    record = [HorizonRecord(5, missing), HorizonRecord(15, missing), HorizonRecord(60, Lacking("Other."))]
+    assert flow_reasons(record) == [missing.text, "Other."]
 
 
 def test_a_strength_with_few_touches_has_its_number_and_no_share() -> None:
