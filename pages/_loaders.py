@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import streamlit as st
-from _figures import Drawn, draw_liquidations, draw_liquidity
+from _figures import Drawn
 
 from services import runtime as runtimes
 from services.charts.inputs import ThemeName
@@ -20,8 +20,6 @@ from services.views.answers import Lacking
 from services.views.context import ViewContext
 from services.views.freshness import Fresh, FreshResults
 from services.views.history import History
-from services.views.liquidations import LiquidationsView, build_liquidations
-from services.views.liquidity import LiquidityView, build_liquidity
 from services.views.realised import ClusterReference, build_cluster_reference
 from services.views.selection import Selection
 
@@ -74,16 +72,6 @@ def store_status() -> tuple[StoreStatus | None, str]:
 def theme() -> ThemeName:
     """The theme that the viewer's browser shows."""
     return "light" if st.context.theme.type == "light" else "dark"
-
-
-def liquidations_now(selection: Selection) -> Fresh[Drawn[LiquidationsView]]:
-    """The Liquidations page at this moment."""
-    return now("liquidations", selection, build_liquidations, draw_liquidations)
-
-
-def liquidity_now(selection: Selection) -> Fresh[Drawn[LiquidityView]]:
-    """The Liquidity page at this moment."""
-    return now("liquidity", selection, build_liquidity, draw_liquidity)
 
 
 def now(
