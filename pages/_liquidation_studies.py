@@ -75,10 +75,10 @@ def coverage(view: LiquidationsView) -> None:
         column_config={
             "exchange": "Exchange",
             "feed": st.column_config.TextColumn("Feed", help="sampled: at most one liquidation a second; complete: every one"),
-            "n": st.column_config.NumberColumn("Shown", help="Liquidations in the window"),
-            "capped": st.column_config.NumberColumn(
-                "Seconds at the cap", format="percent", help="Watched seconds that showed one: there may have been more in them"
+            "n": st.column_config.TextColumn("Shown", help="Liquidations in the window"),
+            "capped": st.column_config.TextColumn(
+                "Seconds at the cap", help="Watched seconds that showed one: there may have been more in them"
             ),
-            "missed": st.column_config.NumberColumn("Missed, at least", format="percent", help="Of all liquidations of this feed"),
+            "missed": st.column_config.TextColumn("Missed, at least", help="Of all liquidations of this feed"),
         },
     )

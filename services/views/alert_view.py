@@ -146,7 +146,7 @@ def is_scored(state: AlertState, rule: AlertRule) -> bool:
 
 
 def state_words(state: AlertState) -> list[str]:
-    """What each side says of the last whole minutes, one line each, or why there is no score."""
+    """What each side says of the last whole minutes and of what came since, one line each, or why there is no score."""
     first, second = (side.score for side in state.sides)
     if isinstance(first, Lacking) and first == second:
         return [f"Longs and shorts have no Z yet. {first.text}"]
@@ -159,7 +159,18 @@ def _side_words(side: SideState) -> str:
         return f"{title} have no Z yet. {score.text}"
     return (
         f"{title}: {usd_words(score.usd)} in {minutes_words(score.duration_min)} until {clock_text(score.end_us)}, "
-        f"Z {score.z_robust:.1f} robust, {score.z_classic:.1f} plain, {baseline_words(score)}."
+        f"Z {score.z_robust:.1f} robust, {score.z_classic:.1f} plain, {baseline_words(score)}.{_running_words(side)}"
+    )
+
+
+def _running_words(side: SideState) -> str:
+    """What the minute that fills has raised already, where it says more than the whole ones."""
+    running = side.running
+    if running is None or not isinstance(side.score, RateScore) or running.z_robust <= side.score.z_robust:
+        return ""
+    return (
+        f" With what came since: {usd_words(running.usd)} until {clock_text(running.end_us)}, Z {running.z_robust:.1f} robust, "
+        f"{running.z_classic:.1f} plain."
     )
 
 

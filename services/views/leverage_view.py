@@ -91,17 +91,17 @@ def feed_shares(
 
 
 def feed_rows(shares: dict[str, CappedShare | Lacking]) -> list[Row]:
-    """One row an exchange for the page's table; what does not exist is None (a complete feed has no cap)."""
+    """One row an exchange for the page's table; "–" where nothing is known, "no cap" for a complete feed."""
     rows: list[Row] = []
     for name, share in shares.items():
-        row: Row = {"exchange": EXCHANGE_TITLES.get(name, name), "feed": None, "n": None, "capped": None, "missed": None}
+        row: Row = {"exchange": EXCHANGE_TITLES.get(name, name), "feed": "–", "n": "–", "capped": "–", "missed": "–"}
         if isinstance(share, CappedShare):
             is_capped = share.coverage == "sampled"
             row |= {
                 "feed": share.coverage,
-                "n": share.n,
-                "capped": share.capped_share if is_capped else None,
-                "missed": share.missed_share_at_least if is_capped else None,
+                "n": f"{share.n:,}",
+                "capped": f"{share.capped_share:.1%}" if is_capped else "no cap",
+                "missed": f"{share.missed_share_at_least:.1%}" if is_capped else "no cap",
             }
         rows.append(row)
     return rows

@@ -156,6 +156,10 @@ def test_the_minute_that_fills_raises_an_alarm_before_it_is_over_but_never_lower
     assert found_in(quiet, minutes=5) == ()
     (alarm,) = found_in(loud, minutes=5)
     assert "shorts liquidated in the last 5 min until 08:13:00 UTC" in alarm.text
+    long_words, short_words = state_words(state_of(loud))
+    assert "With what came since" not in long_words
+    assert "With what came since: 15" in short_words
+    assert "until 08:13:00 UTC, Z " in short_words
     calm, state = state_of(rows), state_of(quiet)
     for side in ("long", "short"):
         assert state.of(side).best("robust") == calm.of(side).best("robust")

@@ -99,15 +99,15 @@ def test_shares_are_taken_of_the_seconds_that_were_watched() -> None:
     for name, n_watched in (("binance", 1_500), ("okx", 3_000), ("bybit", 2_250)):
         assert shares[name] == capped_share(columns, name, n_watched_seconds=n_watched)
     rows = {row["exchange"]: row for row in feed_rows(shares)}
-    assert rows["Bybit"] == {"exchange": "Bybit", "feed": "complete", "n": 20, "capped": None, "missed": None}
-    assert (rows["OKX"]["feed"], rows["OKX"]["n"], rows["OKX"]["capped"]) == ("sampled", 20, pytest.approx(20 / 3_000))
+    assert rows["Bybit"] == {"exchange": "Bybit", "feed": "complete", "n": "20", "capped": "no cap", "missed": "no cap"}
+    assert (rows["OKX"]["feed"], rows["OKX"]["n"], rows["OKX"]["capped"]) == ("sampled", "20", "0.7%")
 
 
 def test_an_exchange_that_was_not_watched_is_said_to_be_unknown_and_not_zero() -> None:
     shares = feed_shares(liquidation_columns([], []), SELECTION, {"okx": 1.0}, seconds_passed=600)
     rows = {row["exchange"]: row for row in feed_rows(shares)}
-    assert rows["OKX"] == {"exchange": "OKX", "feed": None, "n": None, "capped": None, "missed": None}
-    assert rows["Binance"]["n"] == 0
+    assert rows["OKX"] == {"exchange": "OKX", "feed": "–", "n": "–", "capped": "–", "missed": "–"}
+    assert rows["Binance"]["n"] == "0"
     assert feed_words(shares).endswith("OKX: not watched in this window, so that nothing is known of it.")
 
 
