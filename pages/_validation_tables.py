@@ -41,7 +41,7 @@ def table(rows: Sequence[Row]) -> None:
     frame = pd.DataFrame(rows)
     bold = frame.style.map(lambda text: "font-weight: bold; color: #e5484d" if text in (MISSED, UNMEASURED) else "")
     lengths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
-    widths = {name: st.column_config.TextColumn(width=min(24 + 7 * length, WIDEST)) for name, length in lengths.items()}
+    widths = {name: st.column_config.TextColumn(width=min(20 + 13 * length // 2, WIDEST)) for name, length in lengths.items()}
     st.dataframe(bold, hide_index=True, height="content", column_config=widths)
 
 
@@ -49,7 +49,7 @@ def summary(report: Report) -> None:
     """The report in a few figures."""
     with st.container(horizontal=True, gap="medium"):
         for each in headlines(report):
-            st.metric(each.label, each.value, delta=f"target: {each.against}", delta_color="off", delta_arrow="off")
+            st.metric(each.label, each.value, delta=each.against, delta_color="off", delta_arrow="off")
 
 
 def _made(made: Made) -> None:

@@ -18,7 +18,7 @@ from services.validation.simulated import INSTRUMENT, listen, require_sound
 from services.views.measured import AlarmRow
 
 THRESHOLDS: Final = (2.0, 2.5, 3.0, 4.0)
-METHODS: Final[tuple[tuple[RateMethod, str], ...]] = (("robust", "robust (the alert's)"), ("classic", "plain Z"))
+METHODS: Final[tuple[tuple[RateMethod, str], ...]] = (("robust", "robust Z"), ("classic", "plain Z"))
 #: Liquidations a minute, and σ of the log of their notional.
 PROCESSES: Final = ((6.0, 1.0), (6.0, 2.0), (0.5, 1.0), (0.5, 2.0))
 _CALM_STEP_HZ: Final = 0.1

@@ -44,10 +44,10 @@ beside the number is wide then."""
 
 ALARM_NOTE: Final = """On a calm day nothing happens, so every alarm is a false one. A threshold t promises 1,440·Φ(−t)
 minutes a day above it. Shown are minutes a day above it (mean over the seeds, least and most), and
-alarms a day (minutes less than ten apart are one alarm). The alert uses the robust score: median
-and MAD of log1p of the minutes with liquidations, with the share of quiet minutes taken as a
-probability (`hurdle_score`). The plain Z, (x − mean)/σ of the USD, is shown because many know only
-that: on heavy-tailed sizes it fires several times a day at thresholds that promise one alarm in
+alarms a day (minutes less than ten apart are one alarm). The alert's default is the robust score:
+median and MAD of log1p of the minutes with liquidations, with the share of quiet minutes taken as a
+probability (`hurdle_score`). The plain Z, (x − mean)/σ of the USD, is the
+alternative that many know: on heavy-tailed sizes it fires several times a day at thresholds that promise one alarm in
 weeks."""
 
 RECORDING_NOTE: Final = """There is no truth beside a real recording: it shows that the detectors run on it without errors,

@@ -16,6 +16,7 @@ from services.views.risk_tail import CoverageView
 from services.views.risk_words import METHOD_TITLES, hours, verdict
 from services.views.validation_words import UNKNOWN, Row, p_words, percent
 
+HEADLINE_Z: Final = 3.0
 ORACLE_HELP: Final = (
     "Each number is computed for randomised inputs by our function and by another way that is slow but obvious, or is "
     "someone else's library. Shown is the largest deviation over all cases."
@@ -38,7 +39,7 @@ HAWKES_HELP: Final = (
 )
 ALARM_HELP: Final = (
     "A calm day without any event: every alarm is false. Nominal: minutes a day above the threshold if scores were normal. "
-    "Robust is what the alert in the sidebar uses; the plain Z, (x − mean)/σ, fires far more often on heavy-tailed sizes."
+    "Robust is the default of the alert in the sidebar; the plain Z, (x − mean)/σ, fires far more often on heavy-tailed sizes."
 )
 RECORDING_HELP: Final = (
     "A real recording has no truth beside it: it shows that the detectors run, what they find, what stays unknown."
@@ -85,19 +86,23 @@ def headlines(report: Report) -> list[Headline]:
     found = []
     if report.oracles is not None:
         rows = report.oracles.rows
-        found.append(Headline("Numbers that agree with their oracle", f"{sum(row.is_met for row in rows)} of {len(rows)}", "all"))
+        found.append(
+            Headline("Numbers that agree with their oracle", f"{sum(row.is_met for row in rows)} of {len(rows)}", "target: all")
+        )
     if report.detectors is not None:
         aimed = [row for row in report.detectors.rows if row.target is not None]
-        found.append(Headline("Detector targets met", f"{sum(bool(row.is_met) for row in aimed)} of {len(aimed)}", "all"))
+        found.append(Headline("Detector targets met", f"{sum(bool(row.is_met) for row in aimed)} of {len(aimed)}", "target: all"))
     if report.hawkes is not None:
-        whole = [row for row in report.hawkes.rows if row.hours == max(each.hours for each in report.hawkes.rows)]
-        worst = max(whole, key=lambda row: row.worst_error)
-        found.append(Headline("Branching ratio, largest error", f"{worst.worst_error:.3f}", f"at most {worst.target:g}"))
+        fits = report.hawkes.rows
+        label = f"Branching ratios recovered within {fits[0].target:g}"
+        found.append(Headline(label, f"{sum(row.is_met for row in fits)} of {len(fits)}", "target: all"))
     if report.alarms is not None:
         first = report.alarms.rows[0]
-        row = next((each for each in report.alarms.rows if each.threshold == 3.0), first)
-        against = f"{row.nominal_per_day:.2f} nominal"
-        found.append(Headline(f"False alarm minutes a day, Z above {row.threshold:g}", f"{row.minutes_per_day:.2f}", against))
+        calm = [row for row in report.alarms.rows if row.method == first.method and row.threshold == HEADLINE_Z]
+        if calm:
+            per_day = [row.minutes_per_day for row in calm]
+            label = f"False minutes a day, {first.method} above {HEADLINE_Z:g}"
+            found.append(Headline(label, f"{min(per_day):.2g} to {max(per_day):.2g}", f"nominal: {calm[0].nominal_per_day:.2g}"))
     return found
 
 

@@ -36,12 +36,12 @@ def oracle_rows(part: OraclePart) -> list[Row]:
     return [
         {
             "Number": row.number,
-            "Function": row.function,
-            "Oracle": row.oracle,
-            "Cases": f"{row.n_cases:,}",
             "Largest deviation": f"{row.worst:.2g} {row.unit}",
             "Tolerance": f"{row.tolerance:.2g}",
             "Verdict": _verdict(row.is_met),
+            "Cases": f"{row.n_cases:,}",
+            "Oracle": row.oracle,
+            "Function": row.function,
         }
         for row in part.rows
     ]

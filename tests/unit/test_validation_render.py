@@ -62,7 +62,7 @@ def test_a_report_that_cannot_be_used_is_refused_with_a_sentence(tmp_path: Path,
 def test_what_missed_its_tolerance_is_shown_as_missed() -> None:
     text = render(Report(oracles=OraclePart(made=MADE, rows=(oracle(0.05), oracle(0.2)))))
     assert "1 of 2 hold" in text
-    assert "| 0.05 bps | 0.1 | met |" in text
+    assert "| spread | 0.05 bps | 0.1 | met | 7 | a loop | a.b |" in text
     assert "| 0.2 bps | 0.1 | **missed** |" in text
     assert "`run it`: seed 1, version 9, 2026-01-02, 3 s." in text
 

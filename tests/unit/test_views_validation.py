@@ -58,18 +58,19 @@ def backtest(p_value: float = 0.4) -> VarBacktest:
     )  # fmt: skip
 
 
-def test_the_headlines_count_what_was_met_and_quote_the_longest_window() -> None:
+def test_the_headlines_count_what_was_met_and_span_the_calm_days() -> None:
+    quiet_and_busy = (alarm(3.0, "robust", 1.5), alarm(3.0, "robust", 4.0), alarm(3.0, "plain", 20.0))
     report = Report(
         oracles=OraclePart(made=MADE, rows=(oracle(0.05), oracle(0.2))),
         detectors=DetectorPart(made=MADE, market="m", rows=(detector("a", 0.95), detector("b", 0.2), detector("c", None))),
         hawkes=HawkesPart(made=MADE, rows=(hawkes(24.0, 0.03), hawkes(24.0, 0.02), hawkes(4.0, 0.3))),
-        alarms=AlarmPart(made=MADE, rows=(alarm(2.0, "robust", 30.0), alarm(3.0, "robust", 1.5))),
+        alarms=AlarmPart(made=MADE, rows=(alarm(2.0, "robust", 30.0), *quiet_and_busy)),
     )
     assert [(each.value, each.against) for each in headlines(report)] == [
-        ("1 of 2", "all"),
-        ("1 of 3", "all"),
-        ("0.030", "at most 0.1"),
-        ("1.50", "1.94 nominal"),
+        ("1 of 2", "target: all"),
+        ("1 of 3", "target: all"),
+        ("2 of 3", "target: all"),
+        ("1.5 to 4", "nominal: 1.9"),
     ]
     assert headlines(Report()) == []
 
