@@ -68,6 +68,14 @@ class _Watch:
         if self._lost_since_us is None:
             self._spans.append((from_us, until_us))
 
+    def rewind(self, time_us: int) -> None:
+        """The clock went back to `time_us`: what was told of later times is forgotten, the minute that time is in is not whole."""
+        if self._lost_since_us is not None:
+            self._lost_since_us = min(self._lost_since_us, time_us)
+        start_us = time_us // US_PER_MINUTE * US_PER_MINUTE
+        self._spans = [(lost_us, min(found_us, time_us)) for lost_us, found_us in self._spans if lost_us < time_us]
+        self._spans.append((start_us, time_us))
+
     def was_whole(self, start_us: int, end_us: int) -> bool:
         """Whether no moment of [start, end) was lost; a loss of no length counts."""
         if self._lost_since_us is not None and self._lost_since_us < end_us:
@@ -234,8 +242,11 @@ class MinuteBuilder:
     def advance(self, time_us: int, *, grace_us: int = GRACE_US) -> list[MarketMinute]:
         """The minutes that ended at least `grace_us` before `time_us`, by start; usually none. To be called about once a second.
 
-        More than 10 min between two calls mean that the process slept: that span counts as unwatched.
+        More than 10 min between two calls mean that the process slept: that span counts as unwatched. More than 10 min back mean
+        that the clock was wrong: minutes begin anew at `time_us`, and what was open beyond it is given up.
         """
+        if time_us < self._driven_us - _ASLEEP_US:
+            self._rewind(time_us)
         next_start_us = self._begin(time_us)
         before_us = quiet_before_us = (time_us - grace_us) // US_PER_MINUTE * US_PER_MINUTE
         if time_us - self._driven_us > _ASLEEP_US:
@@ -294,6 +305,16 @@ class MinuteBuilder:
             return False
         del self._open[latest_us]
         return True
+
+    def _rewind(self, time_us: int) -> None:
+        self._next_start_us = time_us // US_PER_MINUTE * US_PER_MINUTE
+        self._driven_us = time_us
+        reach_us = self._next_start_us + US_PER_MINUTE
+        self.n_early += sum(start_us > reach_us for start_us in self._open)
+        self._open = {start_us: minute for start_us, minute in self._open.items() if start_us <= reach_us}
+        self._present_start_us = self._present_end_us = 0
+        for watch in self._watches.values():
+            watch.rewind(time_us)
 
     def _sleep(self, from_us: int, until_us: int) -> None:
         for watch in self._watches.values():

@@ -20,7 +20,7 @@ from services.analytics.icebergs import IcebergTracker
 from services.analytics.market_watch import MarketWatch
 from services.analytics.minute_builder import MinuteBuilder
 from services.analytics.order_flow import OrderFlowImbalance
-from services.analytics.size_quantiles import SizeQuantiles
+from services.analytics.size_quantiles import N_BEFORE_MAX, SizeQuantiles
 from services.analytics.whale_orders import WhaleOrderTracker, spoof_score
 from services.analytics.whale_trades import TradeMerger
 from services.domain.errors import NotEnoughData
@@ -281,6 +281,28 @@ def test_a_clock_that_runs_ahead_opens_a_bounded_number_of_minutes_and_the_prese
     assert builder.n_early == 1_000 - 128 + 1
     found = builder.advance(T0 + 130 * S)
     assert [(row.start_time_us, row.buy_usd) for row in found] == [(T0, 5.0), (T0 + 60 * S, 5.0)]
+
+
+def test_minutes_and_quantiles_go_on_when_a_clock_that_ran_ahead_is_put_back() -> None:
+    builder, sizes = MinuteBuilder("okx", NAME), SizeQuantiles()
+    builder.watched(EventKind.TRADE, T0)
+    builder.advance(T0)
+    ahead_us = T0 + 40 * 86_400 * S
+    builder.on_trade(True, 9.0, "", ahead_us)
+    sizes.add(9e8, ahead_us)
+    builder.unwatched(EventKind.TRADE, ahead_us)
+    builder.watched(EventKind.TRADE, ahead_us + S)
+    builder.advance(ahead_us + S)
+    rows = []
+    for second in range(30, 200):
+        builder.on_trade(True, 5.0, "", T0 + second * S)
+        rows += builder.advance(T0 + second * S)
+    found = {row.start_time_us: (row.buy_usd, row.is_trade_watched) for row in rows if row.start_time_us < ahead_us}
+    assert found == {T0: (145.0, False), T0 + 60 * S: (300.0, True), T0 + 120 * S: (300.0, True)}
+    for number in range(N_BEFORE_MAX + 1_000):
+        sizes.add(100.0, T0 + number)
+    assert sizes.quantile(1.0) == pytest.approx(100.0, rel=0.06)
+    assert sizes.n_trades == 1_001
 
 
 def test_a_feed_that_flaps_for_ever_leaves_its_minutes_unwatched_and_later_ones_watched() -> None:
