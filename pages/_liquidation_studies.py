@@ -32,7 +32,7 @@ def trend(selection: Selection) -> None:
         st.caption(panel.text)
         return
     st.markdown(panel.words, help="Sums of the stored minutes by whole hours (UTC), longs and shorts apart. Gaps: not watched.")
-    figure = rate_chart(replace(panel.frame, theme=theme()), panel.bars)
+    figure = rate_chart(replace(panel.frame, theme=theme()), panel.bars, title="Liquidated an hour")
     live_chart(figure, key="liquidation_trend", height=TREND_HEIGHT, revision=f"{theme()}/{selection.window}/{known.revision}")
     st.caption(f"USD an hour, up to 30 days; remade once a minute. {joined_words(known.value)}")
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from services.analytics.window_clusters import largest_by_moment
+from services.analytics.window_clusters import largest_by_moment, reference_step_s
 from services.domain.events import Float64
 from services.domain.findings import LiquidationCluster
 from services.domain.windows import US_PER_SECOND, TimeWindow
@@ -19,10 +19,11 @@ DAY_MIN: Final = 1_440
 class References:
     """References of one instrument for scores over the last `look_back_days`.
 
-    The reference of a moment t are the windows that ended at t − W, t − 2W, …: of one length, and without an event in common. Each
-    counts with its largest cluster, a quiet one with 0. Moments without a stored row were not watched and do not count.
-    Moments of one phase (t modulo W) are read when it is first asked for, one query of 30 days / W moments; those that are written
-    from then on are noted. Memory: 8 bytes a minute and window length.
+    The reference of a moment t are the windows that ended at t − W, t − W − s, t − W − 2s, …, of one length, none of which shares
+    an event with the present one; s is W, for a day half of it (reference_step_s). Each counts with its largest cluster, a quiet
+    one with 0. Moments without a stored row were not watched and do not count. Moments of one phase (t modulo s) are read when it
+    is first asked for, one query of 30 days / s moments; those that are written from then on are noted. Memory: 8 bytes a minute
+    and window length.
     """
 
     def __init__(self, store: EventStore, instrument: str, *, look_back_days: int = 30) -> None:
@@ -38,13 +39,14 @@ class References:
 
         raises   StoreUnavailable when it has to be read and cannot be
         """
-        minute, step = moment_us // MINUTE_US, window_s * US_PER_SECOND // MINUTE_US
+        minute, length = moment_us // MINUTE_US, window_s * US_PER_SECOND // MINUTE_US
+        step = reference_step_s(window_s) * US_PER_SECOND // MINUTE_US
         held = self._held(window_s, minute)
         phases = self._phases.setdefault(window_s, set())
         if minute % step not in phases:
             self._load(held, moment_us, window_s)
             phases.add(minute % step)
-        earlier = held[(minute - np.arange(step, self._n_minutes, step)) % self._n_minutes]
+        earlier = held[(minute - np.arange(length, self._n_minutes, step)) % self._n_minutes]
         known: Float64 = earlier[~np.isnan(earlier)]
         return known
 
@@ -68,6 +70,6 @@ class References:
 
     def _load(self, held: Float64, moment_us: int, window_s: int) -> None:
         span = TimeWindow(max(moment_us - (self._n_minutes - 1) * MINUTE_US, 1), moment_us)
-        rows = self._store.clusters(span, self._instrument, window_s=window_s, every_s=window_s)
+        rows = self._store.clusters(span, self._instrument, window_s=window_s, every_s=reference_step_s(window_s))
         minutes, largest_usd = largest_by_moment(rows)
         held[minutes % self._n_minutes] = largest_usd

@@ -13,6 +13,7 @@ from services.domain.finding_columns import ClusterColumns
 
 MAX_RANKS: Final = 8
 MINUTE_US: Final = 60_000_000
+HALF_DAY_S: Final = 43_200
 
 
 def window_clusters(
@@ -36,6 +37,15 @@ def window_clusters(
         min_bandwidth=(high - low) / (N_POINTS - 1),
     )
     return find_clusters(found, events, mid=mid)[:MAX_RANKS]
+
+
+def reference_step_s(window_s: int) -> int:
+    """Seconds between the earlier windows that one of `window_s` is compared with: its own length, half a day at most.
+
+    Thirty days hold 29 earlier windows of a day, one too few for a score; those of every half day overlap by half, each other but
+    never the one that is scored.
+    """
+    return min(window_s, HALF_DAY_S)
 
 
 def largest_by_moment(rows: ClusterColumns) -> tuple[Int64, Float64]:

@@ -15,7 +15,7 @@ from services.domain.words import usd_words
 _MARGIN: Final = {"l": 8, "r": 46, "t": 24, "b": 22}
 
 
-def rate_chart(view: View, bars: RateBars) -> Json:
+def rate_chart(view: View, bars: RateBars, *, title: str = "Liquidated a bucket") -> Json:
     """The figure for `live_chart(figure, key=…, height=150…, revision=…)`.
 
     Longs hang down and shorts stand up from a zero line (the directions in which they push the price). Dotted lines are the bounds
@@ -74,7 +74,7 @@ def rate_chart(view: View, bars: RateBars) -> Json:
         },
     }
     sides = f"<span style='color:{colours.buy}'>shorts ▲</span> <span style='color:{colours.sell}'>longs ▼</span>"
-    layout["annotations"].append(note(f"<b>Liquidated a bucket</b>  {sides}", x=0.0, colour=colours.text))
+    layout["annotations"].append(note(f"<b>{title}</b>  {sides}", x=0.0, colour=colours.text))
     if bars.bound_words:
         layout["annotations"].append(note(bars.bound_words, x=1.0, colour=colours.muted, anchor="right", small=True))
         layout["meta"]["compact"]["layout"] = {"annotations.1.text": ""}

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from services.analytics.clusters import Cluster
-from services.analytics.window_clusters import largest_by_moment
+from services.analytics.window_clusters import largest_by_moment, reference_step_s
 from services.analytics.zscore import N_NEED, RiskLevel, classic_scores, hurdle_scores, risk_label
 from services.charts.mark_inputs import ClusterBand
 from services.domain.errors import NotEnoughData
@@ -72,7 +72,7 @@ def build_cluster_reference(
     window_s = WINDOWS_S[selection.window]
     end_us = now_us // MINUTE_US * MINUTE_US - window_s * 1_000_000
     span = TimeWindow(max(end_us + window_s * 1_000_000 - LOOK_BACK_US, 0), end_us)
-    rows = context.history.clusters(span, selection.instrument, now_us, window_s=window_s, every_s=window_s)
+    rows = context.history.clusters(span, selection.instrument, now_us, window_s=window_s, every_s=reference_step_s(window_s))
     return ClusterReference(largest_by_moment(rows)[1], selection.window)
 
 

@@ -267,6 +267,14 @@ def test_a_reference_is_every_window_length_back_whether_read_or_noted(
         held[moment_us] = 101.0 + number
 
 
+def test_a_day_has_enough_earlier_days_in_a_month_because_they_are_taken_every_half_day() -> None:
+    store = MemoryStore()
+    step_us = 12 * 60 * MINUTE
+    store.append([cluster(NOW - k * step_us, window_s=86_400, long_usd=float(k), short_usd=0.0) for k in range(60)])
+    reference = References(store, BTC).before(NOW, 86_400)
+    assert reference.tolist() == [float(k) for k in range(2, 60)]  # from a whole day before the present one's end
+
+
 # --- risk
 
 
