@@ -1,5 +1,7 @@
 """Fixtures that any test may ask for."""
 
+from hypothesis import settings
+
 from tests.pg import (  # noqa: F401
     database_url,
     empty_database,
@@ -10,3 +12,7 @@ from tests.pg import (  # noqa: F401
     store,
     template_database,
 )
+
+# A deadline tells how busy the machine is, not whether the code is right: what is fast is measured in benchmarks/.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
