@@ -92,7 +92,7 @@ class MarketMinute(msgspec.Struct, frozen=True, kw_only=True, tag="minute", gc=F
     spread_bps, *_10_usd, *_50_usd   means over those seconds: spread, resting notional within 10 and 50 bps of the mid
     ofi_usd              order-flow imbalance (Cont, Kukanov & Stoikov 2014) summed over the book's updates, in USD at the mid
     buy_usd, sell_usd    taker notional; n_trades their number
-    whale_*, small_*     the same of orders (one aggressor's trades, merged) ≥ whale_bound_usd (99.9 % quantile of the trailing day's)
+    whale_*, small_*     the same of orders (one aggressor's trades, merged) ≥ whale_bound_usd (99.9 % quantile of a day)
                          and ≤ small_bound_usd (their median)
     liq_*                liquidated notional and number by the side of the closed position, n_liq_seconds distinct seconds with any
     is_liq_watched       the liquidation feed was connected for the whole minute: only then do zeros mean zero
