@@ -5,7 +5,7 @@ from typing import Final
 HEAD: Final = """# Validation: how far each number can be trusted
 
 Made by `python -m services.cli validate`, which writes this page and `validation.json` from fixed seeds; no figure is typed by
-hand. It takes about four minutes on one core. `--only` measures some parts anew and leaves the others as they are, `--quick`
+hand. It takes about three minutes on one core. `--only` measures some parts anew and leaves the others as they are, `--quick`
 takes few cases, `--out` writes elsewhere. A target that is missed is shown as missed. What each number means stands in
 [methods.md](methods.md)."""
 
