@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.flush()
 
     made_on = datetime.fromtimestamp(SystemClock().now_us() / 1e6, UTC).date().isoformat()
-    known = known_report(args.out)
+    known = known_report(args.out, names)
     with tempfile.TemporaryDirectory() as scratch:
         task = Task(
             is_quick=args.quick, made_on=made_on, say=say, open_store=MemoryStore, scratch=Path(scratch), recording=args.recording

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from services.domain.errors import ConfigError
 from services.validation.render import render
 from services.views.measured import PART_NAMES, Report, read_report, report_bytes
 
@@ -12,10 +14,20 @@ __all__ = ["PART_NAMES", "known_report", "write_report"]
 _NAME = "validation"
 
 
-def known_report(folder: Path) -> Report:
-    """What was measured before; an empty report in a folder that has none. Raises ConfigError where it is damaged."""
+def known_report(folder: Path, names: Sequence[str] = ()) -> Report:
+    """What was measured before; an empty report in a folder that has none.
+
+    Raises ConfigError where it is damaged or of another format, unless every part is to be measured anew (`names`).
+    """
     path = folder / f"{_NAME}.json"
-    return read_report(path) if path.exists() else Report()
+    if not path.exists():
+        return Report()
+    try:
+        return read_report(path)
+    except ConfigError:
+        if set(names) == set(PART_NAMES):
+            return Report()
+        raise
 
 
 def write_report(report: Report, folder: Path) -> tuple[Path, Path]:

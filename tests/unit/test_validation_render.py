@@ -8,6 +8,7 @@ import pytest
 
 from services.domain.errors import ConfigError
 from services.validation.render import render
+from services.validation.report_file import known_report
 from services.views.measured import (
     PART_NAMES,
     DetectorPart,
@@ -57,6 +58,13 @@ def test_a_report_that_cannot_be_used_is_refused_with_a_sentence(tmp_path: Path,
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=said):
         read_report(path)
+
+
+def test_a_damaged_report_stands_in_the_way_of_some_parts_and_not_of_all(tmp_path: Path) -> None:
+    (tmp_path / "validation.json").write_bytes(b"{")
+    with pytest.raises(ConfigError, match="damaged"):
+        known_report(tmp_path, ["oracles"])
+    assert known_report(tmp_path, PART_NAMES) == Report()
 
 
 def test_what_missed_its_tolerance_is_shown_as_missed() -> None:
