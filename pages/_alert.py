@@ -72,7 +72,7 @@ def alert(top: DeltaGenerator, slider_words: DeltaGenerator) -> None:
 
 
 def _live(chosen: Controls) -> None:
-    @st.fragment(run_every=chosen.refresh_s)
+    @st.fragment(run_every=chosen.table_s)
     def live_alert() -> None:
         state = state_now(chosen.selection, chosen.rule).value
         found = alarms(state, chosen.rule, chosen.selection.instrument)

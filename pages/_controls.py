@@ -15,6 +15,7 @@ from services.views.alert_view import ALERT_MINUTES, DEFAULT_THRESHOLD, THRESHOL
 from services.views.selection import PAGE_WINDOWS, PRICE_RANGES_PCT, Selection
 
 DEFAULT_WINDOW: Final = "5m"
+TABLE_REFRESH_S: Final = 5.0
 REFRESH_CHOICES_S: Final = (1, 2, 3, 5, 10, 30, 60)
 PAGE_REFRESH_S: Final = {"Off": 0, "30 s": 30, "1 min": 60, "5 min": 300, "15 min": 900}
 AUTO: Final = "Auto"
@@ -29,6 +30,11 @@ class Controls:
     selection: Selection
     refresh_s: float | None
     rule: AlertRule
+
+    @property
+    def table_s(self) -> float | None:
+        """Seconds between refreshes of tables and panels: nobody reads them faster, and each redraw of one costs kilobytes."""
+        return None if self.refresh_s is None else max(self.refresh_s, TABLE_REFRESH_S)
 
 
 def sidebar(runtime: Runtime) -> DeltaGenerator:

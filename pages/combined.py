@@ -14,7 +14,6 @@ from services.views.key_levels_view import levels_words
 from services.views.notices import coverage_text, feed_notices, waiting_text
 
 CHART_HEIGHT = 600
-RAIL_S = 5.0
 HEAT_HELP = (
     "Left: USD of liquidations by time and price, orange longs, blue shorts, and their density over price; violet bands are "
     "clusters with their Z-score. Right: resting orders in USD; strokes are walls, diamonds icebergs, circles large trades. "
@@ -46,13 +45,13 @@ def live() -> None:
     st.caption(" · ".join(part for part in parts if part))
 
 
-@st.fragment(run_every=max(chosen.refresh_s, RAIL_S) if chosen.refresh_s is not None else None)
+@st.fragment(run_every=chosen.table_s)
 def rail() -> None:
     risk_rail(chosen.selection)
     signal_rail(chosen.selection)
 
 
-@st.fragment(run_every=chosen.refresh_s)
+@st.fragment(run_every=chosen.table_s)
 def below() -> None:
     tapes(chosen.selection)
 

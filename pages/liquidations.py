@@ -85,7 +85,7 @@ def live() -> None:
     clusters(view)
 
 
-@st.fragment(run_every=chosen.refresh_s)
+@st.fragment(run_every=chosen.table_s)
 def panels() -> None:
     """Only the tab that is open is computed; which one is part of the URL."""
     selection, rule = chosen.selection, chosen.rule

@@ -39,15 +39,16 @@ def live() -> None:
         return
     live_chart(fresh.value.figure, fresh.value.matrices, key="liquidity", height=CHART_HEIGHT, revision=fresh.revision)
     missing = missing_words(page.liquidity.missing_share)
-    st.caption(f"{HEAT_WORDS} {missing}", help=HEAT_HELP)
-    books(page)
+    if missing:
+        st.caption(missing)
 
 
-@st.fragment(run_every=chosen.refresh_s)
+@st.fragment(run_every=chosen.table_s)
 def panels() -> None:
     """Only the tab that is open is computed; which one is part of the URL."""
     selection = chosen.selection
     page = page_now(selection).value.view
+    books(page)
     shown: dict[str, Callable[[], None]] = {
         "Whale orders": lambda: whale_orders(page),
         "Icebergs": lambda: icebergs(page),
@@ -65,4 +66,5 @@ def panels() -> None:
 
 
 live()
+st.caption(HEAT_WORDS, help=HEAT_HELP)
 panels()

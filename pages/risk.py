@@ -16,7 +16,7 @@ chosen = controls()
 LATER_S = max(chosen.refresh_s, 10.0) if chosen.refresh_s is not None else None  # histories are remade once a minute
 
 
-@st.fragment(run_every=chosen.refresh_s)
+@st.fragment(run_every=chosen.table_s)
 def feeds() -> None:
     notices(feed_notices(desk().runtime.health(), chosen.selection.exchanges, desk().context.history.store_error))
 
@@ -31,7 +31,7 @@ def losses() -> None:
     tail(chosen.selection)
 
 
-@st.fragment(run_every=chosen.refresh_s)
+@st.fragment(run_every=chosen.table_s)
 def moves() -> None:
     stress(chosen.selection)
 
@@ -41,7 +41,7 @@ def cascades() -> None:
     cascade(chosen.selection)
 
 
-@st.fragment(run_every=chosen.refresh_s)
+@st.fragment(run_every=chosen.table_s)
 def few() -> None:
     concentration(chosen.selection)
 
