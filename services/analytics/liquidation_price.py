@@ -191,8 +191,8 @@ def bybit_entry_value_liquidation_price(
 ) -> Float64:
     """Bybit's older rule, with the maintenance margin of the value at entry: entry ∓ (initial − maintenance margin)/q ∓ x/q.
 
-    It lies above the present rule's price on both sides, by m·(1/L − m)/(1 ∓ m) of the entry: with m = 0.5 %, 4.8 bps at 10x and
-    0.8 bps at 50x.
+    It lies above the present rule's price on both sides, by m·(1/L − m)/(1 ∓ m) of the entry: with m = 0.5 %, about 4.7 bps at 10x
+    and 0.75 bps at 50x.
     Source: Bybit help, "Liquidation Price (USDT Contract)".
     """
     entry, long, lev, rate, _, deduction, extra = _checked(
@@ -225,8 +225,10 @@ def prices_in_tiers(
     cost             O(n·k) for k tiers
     """
     rates, deductions = table.maintenance_rates, table.deductions_usd
-    entry, long, lev, _, _, _, sizes = _checked(entry_price, is_long, leverage, rates.max(), taker_fee_rate, 0.0, size_base)
+    sizes = np.asarray(size_base, np.float64)
     _within("size", sizes, sizes > 0, "above 0, in base units")
+    checked = _checked(entry_price, is_long, leverage, rates.max(), taker_fee_rate, 0.0, 0.0)
+    entry, long, lev, sizes = np.broadcast_arrays(*checked[:3], sizes)
     tiers = _tiers_at_entry(table, entry, sizes, lev)
     if table.bound_unit == "contracts":
         return liquidation_price(entry, is_long=long, leverage=lev, maintenance_rate=rates[tiers], taker_fee_rate=taker_fee_rate)
