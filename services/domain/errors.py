@@ -13,7 +13,9 @@ DashboardError
 │  └─ StoreRejected                 do not try again: the server answered and said no (a bug)
 ├─ NotEnoughData                    analytics: an answer, not a crash; carries what was had and what is needed
 ├─ UndefinedScore                   analytics (analytics/zscore.py): enough values, but they do not vary
-└─ UnusableBook                     analytics (analytics/microstructure.py): empty, one-sided or crossed; a ValueError too
+├─ UnusableBook                     analytics (analytics/microstructure.py): empty, one-sided or crossed; a ValueError too
+├─ NotLinear                        domain/margin.py: an inverse or quanto contract, whose liquidation price is not linear's
+└─ BadMarginTable                   domain/margin.py: maintenance tiers that do not join up
 """
 
 from __future__ import annotations
