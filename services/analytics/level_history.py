@@ -10,6 +10,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import ndtr
 
+from services.domain.columns import Bool1D
 from services.domain.events import Float64, Int64
 
 REACH: Final = 0.10  # liquidations are scored within 10 % of the mid
@@ -128,6 +129,18 @@ def place_events(
     )
 
 
+def trigger_prices(bankruptcy_prices: Float64, is_long: Bool1D, *, maintenance_rate: float, taker_fee: float) -> Float64:
+    """The liquidation prices (n,) of positions whose bankruptcy prices are known: what OKX and Bybit publish, on the map's scale.
+
+    p_bankruptcy/(1 − m − f) of a long, /(1 + m + f) of a short, whatever the leverage. Without this their events would stand
+    m + f beyond their levels. Raises ValueError for rates that are negative or sum to 1 or more.
+    """
+    rate = maintenance_rate + taker_fee
+    if not (maintenance_rate >= 0 and taker_fee >= 0 and rate < 1):
+        raise ValueError(f"the rates were {maintenance_rate} and {taker_fee}; they must not be negative, and sum to less than 1")
+    return np.asarray(bankruptcy_prices / np.where(is_long, 1 - rate, 1 + rate), np.float64)
+
+
 def volatility_rows(history: MapHistory, maps: Int64) -> Float64:
     """(k, B) Gaussian about the mid with the sigma of each map, never under one bin, within the window (sum 1)."""
     window = window_bins(history.bin_width, history.reach)
@@ -138,9 +151,26 @@ def volatility_rows(history: MapHistory, maps: Int64) -> Float64:
     return np.asarray(rows / rows.sum(axis=1, keepdims=True), np.float64)
 
 
+def reach_rows(history: MapHistory, maps: Int64) -> Float64:
+    """(k, B) relative likelihood that the price comes to a bin for the first time when the event happens: |d| exp(−d²/2σ²).
+
+    The density of the first passage of a Brownian motion, at the lead, over the distance d: levels next to the mid are gone by
+    then, those far away are not reached. The largest of a row is 1. Source: Karatzas & Shreve (1991) 2.6.3.
+    """
+    window = window_bins(history.bin_width, history.reach)
+    bins_of_mid = np.log(history.mids[maps]) / history.bin_width
+    away = np.abs(np.arange(window.first, window.end) + 0.5 - (bins_of_mid - np.floor(bins_of_mid))[:, None])
+    sigma_bins = np.maximum(history.sigma[maps] / history.bin_width, 1.0)[:, None]
+    rows = np.maximum(away, 0.5) * np.exp(-((away / sigma_bins) ** 2) / 2)
+    return np.asarray(rows / rows.max(axis=1, keepdims=True), np.float64)
+
+
 def blurred(usd: Float64, n_bins: float) -> Float64:
-    """Maps (S, B, …) smoothed over price by a Gaussian of `n_bins`; what would leave the window is folded back. 0 leaves them."""
-    if n_bins <= 0:
+    """Maps (S, B, …) smoothed over price by a Gaussian of `n_bins`; what would leave the window is folded back.
+
+    Under a tenth of a bin it leaves them as they are.
+    """
+    if n_bins < 0.1:
         return usd
     return np.asarray(gaussian_filter1d(usd, n_bins, axis=1, mode="reflect"), np.float64)
 

@@ -3,8 +3,8 @@
 For each realised liquidation, the map of 5 minutes before gives a probability to each bin within ±10 % of the mid, and so do
   uniform       every bin alike,
   volatility    a Gaussian about the mid, of the volatility known then,
-  prediction    map × volatility: of the levels, those that the price may reach by then; a share `base_share` is plain volatility,
-                for liquidations of positions that no map knows (cross margin, older than the horizon),
+  prediction    map × reach: of the levels, those that the price may come to just then (first passage, level_history.reach_rows);
+                a share `base_share` is volatility, for positions that no map knows (cross margin, opened since, too old),
   other times   the same as the prediction, but with maps of other times about their own mids: what any map would have said.
 All are mixed with a floor, a share `floor` of the uniform, so that none says never: log 0 cannot happen, and no single event can
 cost more than log(1/floor) nats against the uniform. A gain is the difference of two log-probabilities, the same in any unit of
@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from services.analytics.level_history import LEAD_US, MapHistory, Placed, blurred, place_events, volatility_rows
+from services.analytics.level_history import LEAD_US, MapHistory, Placed, blurred, place_events, reach_rows, volatility_rows
 from services.analytics.serial import serial_matmul
 from services.domain.errors import NotEnoughData
 from services.domain.events import Float64, Int64
@@ -50,6 +50,9 @@ class ScoreParameters:
             )
         if self.lead_us < 0 or self.oldest_us < 0 or self.block_us < 1 or self.n_resamples < 1:
             raise ValueError("a lead, age, block or number of resamples was negative or 0; blocks and resamples must be above 0")
+
+
+DEFAULT_SCORE: Final = ScoreParameters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +110,20 @@ def score_levels(
     *,
     rng: np.random.Generator,
     gaps_us: Int64 | None = None,
-    parameters: ScoreParameters = ScoreParameters(),
+    fitted_until_us: int | None = None,
+    parameters: ScoreParameters = DEFAULT_SCORE,
 ) -> LevelSkill:
     """Score the maps (S, B) of one instrument on one exchange by its liquidations (n,), every one alike, in no order.
 
-    The caller sees to it that nothing in the maps was fitted on the window of the events (level_calibration.py refuses it).
+    `fitted_until_us` is the end of what the maps' calibration saw: an event before it is refused, as its score is in sample.
     An empty map says what volatility says. Events in gaps, without a map or beyond ±10 % are left out and counted.
     raises   NotEnoughData under 10 blocks with events; ValueError for input that is not finite, or maps by tier (sum them first)
-    cost     O(S·B + n·B): 30 days of maps and 10,000 events in about 2 s
+    cost     O(S·B + n·B): 30 days of maps and 10,000 events in about 0.5 s
     """
     if history.usd.ndim != 2:
         raise ValueError(f"maps had the shape {history.usd.shape}; a score needs (S, B), summed over tiers")
+    if fitted_until_us is not None and (event_times_us < fitted_until_us).any():
+        raise ValueError("a liquidation to be scored was among those that the levels were calibrated on; score later ones only")
     placed = place_events(
         history, event_times_us, event_prices, lead_us=parameters.lead_us, oldest_us=parameters.oldest_us, gaps_us=gaps_us
     )
@@ -169,9 +175,9 @@ def map_rows(usd: Float64) -> Float64:
     return np.asarray(np.divide(usd, total, out=np.full(usd.shape, 1 / usd.shape[1]), where=total > 0), np.float64)
 
 
-def prediction_rows(usd: Float64, volatility: Float64, base_share: float) -> Float64:
-    """(k, B) probabilities of map × volatility with a share of plain volatility; volatility alone where their product is empty."""
-    reached = usd * volatility
+def prediction_rows(usd: Float64, reach: Float64, volatility: Float64, base_share: float) -> Float64:
+    """(k, B) probabilities of map × reach with a share of volatility; volatility alone where the product is empty."""
+    reached = usd * reach
     total = reached.sum(axis=1, keepdims=True)
     reached = np.divide(reached, total, out=volatility.copy(), where=total > 0)
     return np.asarray(base_share * volatility + (1 - base_share) * reached, np.float64)
@@ -200,12 +206,12 @@ def _chunk_terms(
     def floored(rows: Float64) -> Float64:
         return np.asarray((1 - parameters.floor) * rows + parameters.floor / n_bins, np.float64)
 
-    volatility = volatility_rows(history, maps)
+    volatility, reach = volatility_rows(history, maps), reach_rows(history, maps)
     alone, base = np.log(floored(map_rows(usd[maps]))), np.log(floored(volatility))
-    predicted = floored(prediction_rows(usd[maps], volatility, parameters.base_share))
+    predicted = floored(prediction_rows(usd[maps], reach, volatility, parameters.base_share))
     ours = np.log(predicted[row, bins])
     shifts = [round((k + 1) * len(history) / (N_OTHER_TIMES + 1)) for k in range(N_OTHER_TIMES)]
-    others = [prediction_rows(usd[(maps + shift) % len(history)], volatility, parameters.base_share) for shift in shifts]
+    others = [prediction_rows(usd[(maps + shift) % len(history)], reach, volatility, parameters.base_share) for shift in shifts]
     theirs = np.mean([np.log(floored(other)[row, bins]) for other in others], axis=0)
     rank = np.argsort(np.argsort(-usd[maps], axis=1, kind="stable"), axis=1)
     is_top = (rank < -(-n_bins // 10)) & (usd[maps] > 0)

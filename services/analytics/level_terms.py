@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from services.analytics.liquidation_price import can_open, liquidation_price
 from services.domain.events import Float64
 
 LEVERAGES: Final = (5, 10, 20, 25, 50, 75, 100, 125)
@@ -19,18 +20,22 @@ DAY_US: Final = 86_400_000_000
 def isolated_log_ratios(maintenance_rate: float, taker_fee: float, leverages: tuple[int, ...] = LEVERAGES) -> Float64:
     """log(p_liq/p_entry) of isolated linear positions: (2, L), longs (negative) and shorts (positive).
 
-    long (1 − 1/L)/(1 − m − f), short (1 + 1/L)/(1 + m + f); NaN where the margin is below maintenance at once (1/L ≤ m + f).
-    raises ValueError for rates that are negative or sum to 1 or more, leverages not above 1
+    By `liquidation_price`, without deduction; `taker_fee` is 0 where the exchange's rule does not count it. NaN where a position
+    would be below maintenance at once (1/L ≤ m + f). Raises ValueError for rates out of bounds, leverages not above 1.
     """
-    rate = maintenance_rate + taker_fee
-    if not (maintenance_rate >= 0 and taker_fee >= 0 and rate < 1):
-        raise ValueError(f"the rates were {maintenance_rate} and {taker_fee}; they must not be negative, and sum to less than 1")
     if min(leverages, default=0) <= 1:
         raise ValueError(f"the leverages were {leverages}; each must be above 1")
-    margin = 1 / np.array(leverages, np.float64)
-    ratios = np.log(np.stack([(1 - margin) / (1 - rate), (1 + margin) / (1 + rate)]))
-    ratios[:, margin <= rate] = np.nan
-    return np.asarray(ratios, np.float64)
+    ratios = np.full((2, len(leverages)), np.nan)
+    offered = can_open(leverages, maintenance_rate=maintenance_rate, taker_fee_rate=taker_fee)
+    chosen = np.array(leverages, np.float64)[offered]
+    if not len(chosen):
+        return ratios
+    for row, is_long in ((0, True), (1, False)):
+        prices = liquidation_price(
+            1.0, is_long=is_long, leverage=chosen, maintenance_rate=maintenance_rate, taker_fee_rate=taker_fee
+        )
+        ratios[row, offered] = np.log(prices)
+    return ratios
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,9 @@ from services.analytics.level_history import (
     about_mid,
     blurred,
     place_events,
+    reach_rows,
     recent_sigma,
+    trigger_prices,
     volatility_rows,
     window_bins,
 )
@@ -58,7 +60,7 @@ def score(maps: MapHistory, times: np.ndarray, prices: np.ndarray, **more: objec
 
 
 def reached(maps: MapHistory) -> np.ndarray:
-    return np.asarray(maps.usd * volatility_rows(maps, np.arange(len(maps))))
+    return np.asarray(maps.usd * reach_rows(maps, np.arange(len(maps))))
 
 
 def by_hand(maps: MapHistory, times: np.ndarray, bins: np.ndarray, parameters: ScoreParameters) -> dict[str, float]:
@@ -76,8 +78,14 @@ def by_hand(maps: MapHistory, times: np.ndarray, bins: np.ndarray, parameters: S
         cdf = [0.5 * math.erfc(-(edge - sub) / scale / math.sqrt(2)) for edge in range(WINDOW.first, WINDOW.end + 1)]
         return [(high - low) / (cdf[-1] - cdf[0]) for low, high in pairwise(cdf)]
 
-    def predicted(usd: np.ndarray, vol: list[float]) -> list[float]:
-        product = [u * v for u, v in zip(usd, vol, strict=True)]
+    def first_passage(at: int) -> list[float]:
+        sub = math.log(maps.mids[at]) / WIDTH
+        away = [abs(k + 0.5 - (sub - math.floor(sub))) for k in range(WINDOW.first, WINDOW.end)]
+        scale = max(maps.sigma[at] / WIDTH, 1.0)
+        return [max(d, 0.5) * math.exp(-d * d / scale / scale / 2) for d in away]
+
+    def predicted(usd: np.ndarray, vol: list[float], at: int) -> list[float]:
+        product = [u * v for u, v in zip(usd, first_passage(at), strict=True)]
         total = sum(product)
         share = parameters.base_share
         return [share * v + (1 - share) * (p / total if total > 0 else v) for p, v in zip(product, vol, strict=True)]
@@ -86,8 +94,8 @@ def by_hand(maps: MapHistory, times: np.ndarray, bins: np.ndarray, parameters: S
         at = max(k for k in range(n) if maps.times_us[k] <= time_us - parameters.lead_us)
         usd, vol = maps.usd[at], gauss(at)
         alone = [u / usd.sum() for u in usd] if usd.sum() > 0 else [1 / N_BINS] * N_BINS
-        mine = predicted(usd, vol)
-        others = [predicted(maps.usd[(at + round((k + 1) * n / (N_OTHER_TIMES + 1))) % n], vol) for k in range(N_OTHER_TIMES)]
+        mine = predicted(usd, vol, at)
+        others = [predicted(maps.usd[(at + round((k + 1) * n / (N_OTHER_TIMES + 1))) % n], vol, at) for k in range(N_OTHER_TIMES)]
         terms["uniform"].append(math.log(floored(alone, at_bin) * N_BINS))
         terms["map_vol"].append(math.log(floored(alone, at_bin) / floored(vol, at_bin)))
         terms["vol"].append(math.log(floored(mine, at_bin) / floored(vol, at_bin)))
@@ -137,7 +145,6 @@ def test_shuffled_events_leave_no_measurable_skill() -> None:
     times, _, bins = draw(maps, reached(maps), 2)
     found = [score(maps, times, prices_of(maps, np.random.default_rng(seed).permutation(bins))) for seed in range(20)]
     assert {each.verdict for each in found} == {NO_SKILL}
-    assert all(each.over_volatility.value < 0 for each in found)
     gains = [each.over_other_times for each in found]
     assert sum(gain.low > 0 for gain in gains) <= 3  # 0.5 are expected of intervals of 95 %
     assert abs(np.mean([gain.value for gain in gains])) < 0.05
@@ -233,6 +240,24 @@ def test_recent_volatility_is_that_of_the_past_and_unknown_without_one() -> None
     assert found[1] == pytest.approx(np.std(np.diff(np.log(prices[400:1_001]))) * math.sqrt(5), rel=0.01)
     prices[:1_001] = np.nan
     assert np.isnan(recent_sigma(times, prices, at[1:2], look_back_us=600 * 60 * S)).all()
+
+
+def test_events_that_the_calibration_saw_are_refused() -> None:
+    maps = history(1, 600)
+    times, prices, _ = draw(maps, reached(maps), 2)
+    with pytest.raises(ValueError, match="calibrated on"):
+        score(maps, times, prices, fitted_until_us=int(times[0]) + 1)
+    assert score(maps, times, prices, fitted_until_us=int(times[0])).n == 600
+
+
+def test_bankruptcy_prices_are_put_on_the_scale_of_the_map() -> None:
+    entry, margin, rate = 100.0, 0.1, 0.0055
+    bankrupt = np.array([entry * (1 - margin), entry * (1 + margin)])
+    found = trigger_prices(bankrupt, np.array([True, False]), maintenance_rate=0.005, taker_fee=0.0005)
+    # At the liquidation price, what is left of the margin is the maintenance of the value there.
+    np.testing.assert_allclose(np.abs(found - bankrupt), rate * found)
+    with pytest.raises(ValueError, match="the rates were"):
+        trigger_prices(bankrupt, np.array([True, False]), maintenance_rate=1.0, taker_fee=0.0)
 
 
 def test_input_that_makes_no_sense_is_refused() -> None:

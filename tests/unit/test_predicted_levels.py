@@ -231,7 +231,7 @@ def test_tiers_that_are_not_offered_lose_their_share_to_the_others() -> None:
     np.testing.assert_allclose(shares[0, :6] / shares[0, 0], np.array(DEFAULT_PRIOR)[:6] / DEFAULT_PRIOR[0])
 
 
-@given(st.floats(0, 0.007), st.floats(0, 0.0009))
+@given(st.floats(1e-5, 0.007), st.floats(0, 0.0009))
 def test_the_margin_balance_at_a_level_is_maintenance_and_higher_leverage_is_nearer(maintenance: float, fee: float) -> None:
     longs, shorts = np.exp(isolated_log_ratios(maintenance, fee))
     margin = 1 / np.array(LEVERAGES)
@@ -267,7 +267,11 @@ def test_other_nonsense_is_refused_in_words() -> None:
         LevelGrid(bin_width=0.5)
     with pytest.raises(ValueError, match="at least one"):
         LevelGrid(n_ages=0)
-    with pytest.raises(ValueError, match="the rates were"):
+    with pytest.raises(ValueError, match="maintenance rate was"):
         isolated_log_ratios(-0.1, 0.0)
     with pytest.raises(ValueError, match="the leverages were"):
-        isolated_log_ratios(0.0, 0.0, (1,))
+        isolated_log_ratios(0.01, 0.0, (1,))
+
+
+def test_a_rate_that_no_leverage_can_carry_offers_no_tier() -> None:
+    assert np.isnan(isolated_log_ratios(0.5, 0.0)).all()
