@@ -114,7 +114,7 @@ def pooled_stress(books: Sequence[BookView], *, moves_pct: Sequence[float] = MOV
     raises   NotEnoughData without a usable book
     """
     if not books:
-        raise NotEnoughData("The stress of a sudden move (in order books that are in step)", n_have=0, n_need=1)
+        raise NotEnoughData("The stress of a sudden move, counted in order books that are in step,", n_have=0, n_need=1)
     sides = [(_side(view, is_bid=True), _side(view, is_bid=False)) for view in books]
     bids, asks = (_pooled([pair[which] for pair in sides]) for which in (0, 1))
     pooled = stress(bids.relative, bids.usd, asks.relative, asks.usd, mid=1.0, moves_pct=moves_pct)

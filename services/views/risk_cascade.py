@@ -81,13 +81,16 @@ def runs_of(is_watched: Bool1D) -> tuple[Span, ...]:
 
 
 def branching(times_s: Float64, spans_s: tuple[Span, ...], *, position_side: PositionSide) -> HawkesFit:
-    """The fit of one side over the watched spans of the last day; of more than 20,000 events only the newest.
+    """The fit of one side over the watched spans of the last day; of more than 20,000 watched events only the newest.
 
     raises   NotEnoughData without a watched minute, or under 50 events
     """
     if not spans_s:
-        raise NotEnoughData(f"The branching ratio of {position_side} liquidations (in watched minutes)", n_have=0, n_need=1)
+        raise NotEnoughData(f"The branching ratio of {position_side} liquidations, counted in watched minutes,", n_have=0, n_need=1)
     times_s, start_s = np.sort(times_s), 0.0
+    starts_s, ends_s = np.array(spans_s, np.float64).T
+    span = np.searchsorted(starts_s, times_s, side="right") - 1
+    times_s = times_s[(span >= 0) & (times_s < ends_s[span])]  # the newest of all might lie outside every span
     if len(times_s) > MAX_EVENTS:
         start_s = float(times_s[-MAX_EVENTS])
         times_s = times_s[-MAX_EVENTS:]
@@ -95,7 +98,7 @@ def branching(times_s: Float64, spans_s: tuple[Span, ...], *, position_side: Pos
     try:
         return fit_hawkes(times_s, float(WINDOW_S), spans_s=later)
     except NotEnoughData as error:
-        what = f"The branching ratio of {position_side} liquidations (in events of the last 24 h)"
+        what = f"The branching ratio of {position_side} liquidations, counted in events of the last 24 h,"
         raise NotEnoughData(what, n_have=error.n_have, n_need=error.n_need) from error
 
 

@@ -142,7 +142,7 @@ def build_levels_backtest(context: ViewContext, selection: Selection, now_us: in
     rows = context.history.risk_minutes(history_window(now_us), selection.instrument, now_us)
     rows = rows.take(np.isfinite(rows.mid_close))
     if len(rows) == 0:
-        return Lacking("The backtest of the risk level (in stored risk minutes) needs 1, and 0 are there so far.", 0, 1)
+        return Lacking("The backtest of the risk level, counted in stored risk minutes, needs 1, and 0 are there so far.", 0, 1)
     return attempt(lambda: backtest_levels(rows))
 
 

@@ -196,7 +196,7 @@ def var_band(path: PricePath, *, method: TailMethod, confidence: float, horizon_
     starts = np.arange(len(path) - 1 - n_steps, -1, -n_steps, dtype=np.int64)[::-1]  # counted from the end, as the tests are
     starts = starts[~np.isnan(forward[starts])]
     if len(starts) == 0:
-        raise NotEnoughData(f"The chart of returns over {horizon_s / HOUR_S:g} h (in returns)", n_have=0, n_need=1)
+        raise NotEnoughData(f"The chart of returns over {horizon_s / HOUR_S:g} h, counted in returns,", n_have=0, n_need=1)
     forecasts = np.full((len(SIDES), len(starts)), np.nan)
     for column, now in enumerate(starts):
         past = sample[max(now - n_back, 0) : max(now - n_steps + 1, 0)]

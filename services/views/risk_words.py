@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Final
 
 from services.analytics.concentration import Concentration
-from services.analytics.hawkes import HawkesFit
+from services.analytics.hawkes import MAX_RATIO, HawkesFit
 from services.analytics.stress import StressMove
 from services.analytics.tail_risk import TailMethod, TailRisk
 from services.analytics.var_tests import VarBacktest
@@ -19,7 +19,7 @@ from services.views.answers import Lacking
 from services.views.book_numbers import SideConcentration
 from services.views.risk_book import KnownReach, RiskBook
 from services.views.risk_cascade import CascadeView, baseline_per_hour, half_life_s
-from services.views.risk_tail import HOUR_S, SIDES, CoverageView, TailView, loss_share
+from services.views.risk_tail import HISTORY_DAYS, HOUR_S, SIDES, CoverageView, TailView, loss_share
 
 UNKNOWN: Final = "–"
 POSITION_USD: Final = 1e6
@@ -114,7 +114,7 @@ def recommended_words(coverage: CoverageView, horizon_s: int) -> str:
         both = verdicts[0] if len(set(verdicts)) == 1 else f"long {verdicts[0]}, short {verdicts[-1]}"
         return f"{hours(horizon_s)}: **{name}** has the best coverage of the three ({both})."
     if horizon_s != HOUR_S and coverage.is_tested[HOUR_S]:
-        return f"{hours(horizon_s)}: **{name}**, on the record of 1 h; too few forecasts of its own yet."
+        return f"{hours(horizon_s)}: **{name}**, on the record of 1 h: {HISTORY_DAYS} days give too few forecasts of its own."
     return f"{hours(horizon_s)}: **{name}** by default, because it follows the present volatility; no method is tested yet."
 
 
@@ -207,11 +207,15 @@ def branching_words(fit: HawkesFit | Lacking, side: PositionSide) -> str:
     """ "Each long liquidation triggers 0.42 more on average (95 %: 0.31 to 0.55); 1 is critical." """
     if isinstance(fit, Lacking):
         return fit.text
-    high = f"{fit.high:.2f}" if fit.high < 2 else "2 or more"
     return (
         f"Each {side} liquidation triggers **{fit.branching_ratio:.2f}** more on average "
-        f"(95 %: {fit.low:.2f} to {high}); 1 is critical."
+        f"(95 %: {interval_words(fit)}); 1 is critical."
     )
+
+
+def interval_words(fit: HawkesFit) -> str:
+    """ "0.31 to 0.55"; "1.20 to 2 or more" where the search for the upper end stopped."""
+    return f"{fit.low:.2f} to {f'{fit.high:.2f}' if fit.high < MAX_RATIO else f'{MAX_RATIO:g} or more'}"
 
 
 def cascade_rows(view: CascadeView) -> list[Row]:
@@ -227,7 +231,7 @@ def cascade_rows(view: CascadeView) -> list[Row]:
             row
             | {
                 "Ratio": f"{fit.branching_ratio:.2f}",
-                "95 %": f"{fit.low:.2f} to {fit.high:.2f}",
+                "95 %": interval_words(fit),
                 "By themselves": f"{baseline_per_hour(fit):.3g} an hour",
                 "Half-life": f"{half_life_s(fit):.3g} s",
                 "Observed": f"{fit.observed_s / 3600:.3g} h",
