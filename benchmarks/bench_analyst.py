@@ -47,10 +47,12 @@ def opened() -> Iterator[EventStore]:
             store.close()
 
 
-def history(name: str, start_us: int, end_us: int, n_events: int, rng: np.random.Generator) -> list[Liquidation | MarketMinute]:
+def history(
+    name: str, start_us: int, end_us: int, n_events: int, rng: np.random.Generator, *, first_price: float = 60_000.0
+) -> list[Liquidation | MarketMinute]:
     """Liquidations in bursts around a wandering price, and the minutes that hold them."""
     n_minutes = (end_us - start_us) // MINUTE_US
-    mids = 60_000 * np.exp(np.cumsum(rng.normal(0, 5e-4, n_minutes)))
+    mids = first_price * np.exp(np.cumsum(rng.normal(0, 5e-4, n_minutes)))
     busy = rng.lognormal(0, 1.5, n_minutes)
     which = np.sort(rng.choice(n_minutes, n_events, p=busy / busy.sum()))
     usd, shift, is_long = rng.lognormal(8, 2, n_events), rng.normal(0, 2e-3, n_events), rng.random(n_events) < 0.5

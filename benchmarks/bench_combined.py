@@ -52,6 +52,7 @@ DAY_US: Final = 1_440 * MINUTE_US
 START_US: Final = END_US - DAY_US
 NOW_US: Final = END_US - 1
 N_LIQUIDATIONS: Final = 20_000
+PRICE: Final = 96_000.0  # that of the books of bench_day
 
 
 class Clock:
@@ -71,7 +72,7 @@ def fill(store: EventStore, names: tuple[str, ...]) -> None:
             store.append(rows[-30:])
             store.append(tens[-12:])
             store.append(sixties)
-        events: list[Any] = history(name, START_US, END_US, N_LIQUIDATIONS, rng)
+        events: list[Any] = history(name, START_US, END_US, N_LIQUIDATIONS, rng, first_price=PRICE)
         events += found(name, rng)
         for first in range(0, len(events), 1_000):
             store.append(events[first : first + 1_000])
@@ -85,7 +86,7 @@ def found(name: str, rng: np.random.Generator) -> list[Trade | WhaleOrder | Whal
     rows: list[Trade | WhaleOrder | WhaleTrade] = []
     times = [int(each) for each in np.sort(rng.integers(START_US, END_US, 2_000))]
     for number, at_us in enumerate(times):
-        exchange, price, usd = EXCHANGES[number % 3], 60_000 + float(rng.normal(0, 200)), float(rng.lognormal(12, 1))
+        exchange, price, usd = EXCHANGES[number % 3], PRICE + float(rng.normal(0, 200)), float(rng.lognormal(12, 1))
         rows.append(
             Trade(
                 exchange=exchange, instrument=name, trade_id=str(number), taker_side="buy" if number % 2 else "sell",
