@@ -1,9 +1,9 @@
 """History and the present joined: what the store holds of a window, and what the live state has that is not stored yet.
 
-The part of a window that is older than a minute or two is read from the store once a minute and kept; the rest is read at each
-refresh and joined with the live state by the events' keys, so nothing is counted twice. When the store is away, what the live
-state holds is shown, and `store_error` says so: it is then an incomplete picture, and the page tells. Minute rows, of which a
-month is long, are read by the hour: what is older than the last whole hour once an hour.
+The part of a window that is older than a minute or two is read from the store once a minute and kept. The rest is read at each
+refresh, unless the live state reaches back that far, and joined with it by the events' keys, so that nothing is counted twice. When
+the store is away, what the live state holds is shown, and `store_error` says so: it is then an incomplete picture, and the page
+tells. Minute rows, of which a month is long, are read by the hour: what is older than the last whole hour once an hour.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from services.domain.finding_columns import (
 from services.domain.findings import Iceberg, WhaleOrder, WhaleTrade
 from services.domain.stored import TILE_COLUMNS, TILE_STEPS_S, BookTile
 from services.domain.windows import US_PER_SECOND, TimeWindow
-from services.ports import EventStore, LiveFindings, LiveState
+from services.ports import EventStore, LiveFindings, LiveSnapshot, LiveState
 from services.views.cache import RecentCache
 from services.views.found import LatestBlocks, joined_minutes, joined_tracked, joined_trades, seen_lately
 
@@ -43,6 +43,7 @@ MINUTE_US: Final = 60 * US_PER_SECOND
 HOUR_US: Final = 60 * MINUTE_US
 SETTLED_AFTER_US: Final = MINUTE_US  # what is older than this at a whole minute is settled: spooled rows come at the next minute
 MAX_BLOCKS: Final = 256
+SMALLEST_RING: Final = 100  # config.py: HEATMAP_MAX_EVENTS is at least this
 
 Rows = TypeVar("Rows", bound=Columns)
 Events = TypeVar("Events", LiquidationColumns, TradeColumns)
@@ -66,7 +67,8 @@ class History:
         def read(part: TimeWindow) -> LiquidationColumns:
             return self._store.liquidations(part, instrument, exchanges)
 
-        stored = self._stored(("liquidations", instrument, tuple(exchanges)), window, now_us, read)
+        is_live = self._is_live(window, instrument, exchanges, now_us, reaches=_liquidations_reach)
+        stored = self._stored(("liquidations", instrument, tuple(exchanges)), window, now_us, read, is_live=is_live)
         snapshots = (self._live.snapshot(exchange, instrument) for exchange in exchanges)
         events = [event for snapshot in snapshots if snapshot for event in snapshot.liquidations]
         fresh = liquidation_columns(events, [event_hash(event.dedupe_key) for event in events])
@@ -78,7 +80,8 @@ class History:
         def read(part: TimeWindow) -> TradeColumns:
             return self._store.large_trades(part, instrument, exchanges)
 
-        stored = self._stored(("large_trades", instrument, tuple(exchanges)), window, now_us, read)
+        is_live = self._is_live(window, instrument, exchanges, now_us, reaches=_trades_reach)
+        stored = self._stored(("large_trades", instrument, tuple(exchanges)), window, now_us, read, is_live=is_live)
         snapshots = (self._live.snapshot(exchange, instrument) for exchange in exchanges)
         fresh = [snapshot.trades for snapshot in snapshots if snapshot]
         return _joined([*stored, *fresh, trade_columns((), ())], window)
@@ -89,7 +92,8 @@ class History:
         def read(part: TimeWindow) -> BarColumns:
             return self._store.trade_bars(part, instrument, (exchange,), step_s=step_s)
 
-        stored = self._stored(("bars", instrument, exchange, step_s), window, now_us, read)
+        is_live = self._is_live(window, instrument, (exchange,), now_us)
+        stored = self._stored(("bars", instrument, exchange, step_s), window, now_us, read, is_live=is_live)
         snapshot = self._live.snapshot(exchange, instrument)
         rows = BarColumns.concat([*stored, bar_columns(snapshot.bars if snapshot else ())])
         inside = (rows.start_time_us >= window.start_us) & (rows.start_time_us < window.end_us)
@@ -133,8 +137,10 @@ class History:
         rows = stored or []
         covered_us = max((_seen_end(tile) for tile in rows), default=window.start_us)
         snapshot = self._live.snapshot(exchange, instrument)
-        # Read even beside a live state: after a restart the last minutes are in the store only.
-        recent = [*self._recent_tiles(window, exchange, instrument, covered_us), *(snapshot.tiles if snapshot else ())]
+        live = snapshot.tiles if snapshot else ()
+        # After a restart the last minutes are in the store only, and of the minute of the restart the first part.
+        is_live = bool(live) and _tile_end(live[0]) <= covered_us
+        recent = [*(() if is_live else self._recent_tiles(window, exchange, instrument, covered_us)), *live]
         return [*rows, *(tile for tile in recent if _tile_end(tile) > max(covered_us, window.start_us))]
 
     def minutes(self, window: TimeWindow, instrument: str, exchanges: Sequence[str], now_us: int) -> MinuteColumns:
@@ -152,8 +158,9 @@ class History:
         """Whale orders that stood in the window at some time, each in its latest form, by start."""
         chosen = tuple(exchanges)
         stored = self._stored_list(
-            ("whales", instrument, chosen), window, now_us, lambda part: self._store.whale_orders(part, instrument, chosen)
-        )
+            ("whales", instrument, chosen), window, now_us, lambda part: self._store.whale_orders(part, instrument, chosen),
+            is_live=self._is_live(window, instrument, chosen, now_us),
+        )  # fmt: skip
         live = [each for findings in self._found(instrument, chosen) for each in findings.whales]
         return tuple(seen_lately(each, now_us) for each in joined_tracked([*stored, *live], window))
 
@@ -161,8 +168,9 @@ class History:
         """Icebergs that were active in the window at some time, each in its latest form, by start."""
         chosen = tuple(exchanges)
         stored = self._stored_list(
-            ("icebergs", instrument, chosen), window, now_us, lambda part: self._store.icebergs(part, instrument, chosen)
-        )
+            ("icebergs", instrument, chosen), window, now_us, lambda part: self._store.icebergs(part, instrument, chosen),
+            is_live=self._is_live(window, instrument, chosen, now_us),
+        )  # fmt: skip
         live = [each for findings in self._found(instrument, chosen) for each in findings.icebergs]
         return tuple(seen_lately(each, now_us) for each in joined_tracked([*stored, *live], window))
 
@@ -170,8 +178,9 @@ class History:
         """Whale trades of the window, each once, by time."""
         chosen = tuple(exchanges)
         stored = self._stored_list(
-            ("whale_trades", instrument, chosen), window, now_us, lambda part: self._store.whale_trades(part, instrument, chosen)
-        )
+            ("whale_trades", instrument, chosen), window, now_us, lambda part: self._store.whale_trades(part, instrument, chosen),
+            is_live=self._is_live(window, instrument, chosen, now_us),
+        )  # fmt: skip
         live = [each for findings in self._found(instrument, chosen) for each in findings.whale_trades]
         return joined_trades([*stored, *live], window)
 
@@ -233,8 +242,37 @@ class History:
             parts += [rest] if rest is not None else []
         return parts
 
+    def _is_live(
+        self,
+        window: TimeWindow,
+        instrument: str,
+        exchanges: Sequence[str],
+        now_us: int,
+        reaches: Callable[[LiveSnapshot, int], bool] = lambda _snapshot, _since_us: True,
+    ) -> bool:
+        """Whether the live state holds all that came since the settled part of the window: then the store need not be asked.
+
+        It does where this process has been collecting the instrument since before then, as its first bar proves, and nothing of it
+        was pushed out of its ring (`reaches`). Everything goes to the live state before it goes to the store.
+        """
+        since_us = _settled_end(window, now_us)
+        snapshots = [self._live.snapshot(exchange, instrument) for exchange in exchanges]
+        return all(
+            snapshot is not None
+            and bool(snapshot.bars)
+            and snapshot.bars[0].start_time_us < since_us
+            and reaches(snapshot, since_us)
+            for snapshot in snapshots
+        )
+
     def _stored_list(
-        self, name: tuple[object, ...], window: TimeWindow, now_us: int, read: Callable[[TimeWindow], list[Found]]
+        self,
+        name: tuple[object, ...],
+        window: TimeWindow,
+        now_us: int,
+        read: Callable[[TimeWindow], list[Found]],
+        *,
+        is_live: bool,
     ) -> list[Found]:
         """The settled part of the window, read once a minute, and the rest, read now. What lasted through both comes twice."""
         settled_us = _settled_end(window, now_us)
@@ -243,7 +281,7 @@ class History:
             start_us = window.start_us // MINUTE_US * MINUTE_US
             settled = TimeWindow(start_us, settled_us)
             rows += self._ask_latest((*name, window.span_us), (start_us, settled_us), lambda: read(settled)) or []
-        if settled_us < window.end_us:
+        if settled_us < window.end_us and not is_live:
             rest = TimeWindow(max(settled_us, window.start_us), window.end_us)
             rows += self._ask(lambda: read(rest)) or []
         return rows
@@ -255,8 +293,19 @@ class History:
         part = TimeWindow(covered_us, window.end_us)
         return self._ask(lambda: self._store.book_tiles(part, exchange, instrument, step_s=1)) or []
 
-    def _stored(self, name: tuple[object, ...], window: TimeWindow, now_us: int, read: Callable[[TimeWindow], Rows]) -> list[Rows]:
-        """The settled block of the window (kept for a minute) and the rest (read now); empty columns when the store is away."""
+    def _stored(
+        self,
+        name: tuple[object, ...],
+        window: TimeWindow,
+        now_us: int,
+        read: Callable[[TimeWindow], Rows],
+        *,
+        is_live: bool = False,
+    ) -> list[Rows]:
+        """The settled block of the window (kept for a minute) and the rest (read now, unless the live state has all of it).
+
+        Nothing when the store is away.
+        """
         settled_us = _settled_end(window, now_us)
         parts: list[Rows] = []
         if settled_us > window.start_us:
@@ -264,7 +313,7 @@ class History:
             key = (*name, start_us, settled_us)
             block: Rows | None = self._ask(lambda: read(TimeWindow(start_us, settled_us)), kept_as=key)
             parts += [block] if block is not None else []
-        if settled_us < window.end_us:
+        if settled_us < window.end_us and not is_live:
             rest = self._ask(lambda: read(TimeWindow(max(settled_us, window.start_us), window.end_us)))
             parts += [rest] if rest is not None else []
         return parts
@@ -295,6 +344,17 @@ class History:
             raise
         self.store_error = None
         return answer
+
+
+def _liquidations_reach(snapshot: LiveSnapshot, since_us: int) -> bool:
+    """No ring is smaller than 100; a fuller one may have pushed out what came since then, unless something older is still in it."""
+    kept = snapshot.liquidations
+    return len(kept) < SMALLEST_RING or min(event.event_time_us for event in kept) < since_us
+
+
+def _trades_reach(snapshot: LiveSnapshot, since_us: int) -> bool:
+    times_us = snapshot.trades.event_time_us
+    return len(times_us) < SMALLEST_RING or int(times_us[0]) < since_us
 
 
 def _touches(gap: FeedGap, window: TimeWindow) -> bool:

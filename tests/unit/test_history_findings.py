@@ -17,8 +17,8 @@ from services.live.memory import MemoryLiveState
 from services.views.found import LatestBlocks
 from services.views.history import History
 from tests.finding_rows import cluster, iceberg, minute, risk, whale, whale_trade
-from tests.store_rows import BTC, DAY, ETH, HOUR, MINUTE, SECOND
-from tests.ui.world import AWAY, NOW_US, THIS_MINUTE_US, SwitchedStore, live_state
+from tests.store_rows import BTC, DAY, ETH, HOUR, MINUTE, SECOND, bar, liquidation
+from tests.ui.world import AWAY, NOW_US, THIS_MINUTE_US, SwitchedStore, book_row, live_state
 
 BINANCE = ("binance",)
 BOTH = ("binance", "okx")
@@ -269,3 +269,67 @@ def test_columns_of_nothing_are_empty() -> None:
     found = history.minutes(HALF_HOUR, BTC, BINANCE, NOW_US)
     assert (len(found), found.mid_close.dtype) == (0, np.float64)
     assert len(history.clusters(TimeWindow(THIS_MINUTE_US - HOUR, THIS_MINUTE_US), BTC, NOW_US, window_s=300)) == 0
+
+
+# --- a refresh beside a live state
+
+
+def ask_everything(history: History, window: TimeWindow = HALF_HOUR) -> None:
+    history.liquidations(window, BTC, BINANCE, NOW_US)
+    history.large_trades(window, BTC, BINANCE, NOW_US)
+    history.bars(window, BTC, "binance", NOW_US, step_s=1)
+    history.whales(window, BTC, BINANCE, NOW_US)
+    history.icebergs(window, BTC, BINANCE, NOW_US)
+    history.whale_trades(window, BTC, BINANCE, NOW_US)
+
+
+def test_a_refresh_asks_the_store_nothing_that_the_live_state_has() -> None:
+    store, live, history = a_history()
+    live.add_bar(bar(NOW_US // SECOND * SECOND - 5 * MINUTE))  # this process has been collecting since before the settled part
+    ask_everything(history)
+    first = store.n_asked.copy()
+    assert set(first.values()) == {1}  # the settled part of each
+    ask_everything(history)
+    assert store.n_asked == first
+
+
+def test_after_a_restart_the_last_minutes_are_read_from_the_store() -> None:
+    store, live, history = a_history()
+    live.add_bar(bar(NOW_US // SECOND * SECOND - 10 * SECOND))
+    store.append([liquidation(NOW_US - 30 * SECOND, dedupe_key="before the restart")])
+    ask_everything(history)
+    ask_everything(history)
+    assert set(store.n_asked.values()) == {3}  # the settled part once, the rest at each refresh
+    assert len(history.liquidations(HALF_HOUR, BTC, BINANCE, NOW_US)) == 1
+
+
+def test_what_was_pushed_out_of_a_full_ring_is_read_from_the_store() -> None:
+    store, live, history = a_history()
+    live.add_bar(bar(NOW_US // SECOND * SECOND - 5 * MINUTE))
+    storm = [liquidation(NOW_US - 30 * SECOND + k, dedupe_key=f"{k}") for k in range(300)]
+    store.append(storm)
+    for event in storm[-150:]:  # the ring held no more
+        live.apply(event)
+    assert len(history.liquidations(HALF_HOUR, BTC, BINANCE, NOW_US)) == 300
+
+
+def test_one_exchange_that_came_later_has_the_store_asked_for_all() -> None:
+    store, live, history = a_history()
+    live.add_bar(bar(NOW_US // SECOND * SECOND - 5 * MINUTE))
+    store.append([liquidation(NOW_US - 30 * SECOND, exchange="okx", dedupe_key="okx")])
+    assert len(history.liquidations(HALF_HOUR, BTC, BOTH, NOW_US)) == 1
+
+
+def test_tiles_of_the_present_are_read_only_where_no_live_row_is_older() -> None:
+    store, live, history = a_history()
+    store.append([book_row(THIS_MINUTE_US - age * MINUTE) for age in range(1, 12)])
+    live.set_tile(book_row(THIS_MINUTE_US, range(20)))  # a restart within this minute
+    history.tiles(HALF_HOUR, "binance", BTC, NOW_US, step_s=1)
+    asked = store.n_asked["book_tiles"]
+    history.tiles(HALF_HOUR, "binance", BTC, NOW_US, step_s=1)
+    assert store.n_asked["book_tiles"] == asked + 1
+    for age in range(1, 5):
+        live.set_tile(book_row(THIS_MINUTE_US - age * MINUTE))
+    found = history.tiles(HALF_HOUR, "binance", BTC, NOW_US, step_s=1)
+    assert store.n_asked["book_tiles"] == asked + 1
+    assert {tile.start_time_us for tile in found} == {THIS_MINUTE_US - age * MINUTE for age in range(12)}
