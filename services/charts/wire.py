@@ -51,12 +51,22 @@ class _Blocks:
         return len(self.index) - 1
 
 
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
+
 def milliseconds(times_us: NDArray[np.int64]) -> NDArray[np.float64]:
     """Microseconds as the milliseconds a date axis of the browser takes (float64: exact to the microsecond)."""
     return np.asarray(times_us, dtype=np.float64) / 1_000.0
 
 
 def _without_arrays(node: object, blocks: _Blocks) -> object:
+    kind = type(node)  # nearly all nodes are one of these, and asking for abstract types costs ten times as much
+    if kind in _PLAIN:
+        return node
+    if kind is dict:
+        return {str(name): _without_arrays(value, blocks) for name, value in node.items()}  # type: ignore[attr-defined]
+    if kind is list:
+        return [value if type(value) in _PLAIN else _without_arrays(value, blocks) for value in node]  # type: ignore[attr-defined]
     if isinstance(node, np.ndarray):
         if node.dtype.kind in "biuf":
             return {"$array": blocks.add(node)}

@@ -65,7 +65,7 @@ def book_columns(context: ViewContext, selection: Selection, now_us: int) -> Boo
     for row, exchange_tiles in enumerate(tiles):
         if lattice is not None and exchange_tiles:
             grid = _grid(lattice, edges_us, first_bin=0, n_bins=0, n_per_bin=1)
-            for tile in exchange_tiles:
+            for tile in _unsettled(grid, exchange_tiles, edges_us, now_us, context.book_sums):
                 grid.add(tile)
             means = grid.means()
             source = _carried(means.valid, edges_us, now_us)
@@ -102,11 +102,7 @@ def book_grid(columns: BookColumns, edges_us: Int64, axis: Float64, kept: Settle
     first_bin = round(float(axis[0]) / width)
     for tiles in columns.tiles:
         grid = _grid(columns.lattice, edges_us, first_bin=first_bin, n_bins=len(axis) - 1, n_per_bin=n_per_bin)
-        settled = [tile for tile in tiles if _end_us(tile) <= columns.now_us - SETTLED_AFTER_US] if kept is not None else []
-        if kept is not None and len(settled) >= MIN_SETTLED:
-            _begin(grid, settled, edges_us, kept)
-            tiles = tuple(tile for tile in tiles if _end_us(tile) > columns.now_us - SETTLED_AFTER_US)
-        for tile in tiles:
+        for tile in tiles if kept is None else _unsettled(grid, tiles, edges_us, columns.now_us, kept):
             grid.add(tile)
         means = grid.means()
         source = _carried(means.valid, edges_us, columns.now_us)
@@ -117,6 +113,17 @@ def book_grid(columns: BookColumns, edges_us: Int64, axis: Float64, kept: Settle
 
 def _end_us(tile: BookTile) -> int:
     return tile.start_time_us + TILE_COLUMNS * tile.step_s * US_PER_SECOND
+
+
+def _unsettled(
+    grid: TileGrid, tiles: tuple[BookTile, ...], edges_us: Int64, now_us: int, kept: SettledSums
+) -> tuple[BookTile, ...]:
+    """The rows that are still to be added to `grid`, after it began with the kept sums of the settled ones."""
+    settled = [tile for tile in tiles if _end_us(tile) <= now_us - SETTLED_AFTER_US]
+    if len(settled) < MIN_SETTLED:
+        return tiles
+    _begin(grid, settled, edges_us, kept)
+    return tuple(tile for tile in tiles if _end_us(tile) > now_us - SETTLED_AFTER_US)
 
 
 def _begin(grid: TileGrid, settled: list[BookTile], edges_us: Int64, kept: SettledSums) -> None:

@@ -12,7 +12,7 @@ from services.views.cache import RecentCache
 from services.views.history import History
 from services.views.selection import Selection
 
-MAX_BOOK_SUMS: Final = 24  # of about 2 MB: an exchange's book over one window, for a minute or two
+MAX_BOOK_SUMS: Final = 48  # every other one of about 2 MB: an exchange's book over one window, for a minute or two
 
 
 @dataclass(frozen=True, slots=True, eq=False)
