@@ -140,6 +140,16 @@ def test_events_that_come_from_the_levels_are_foretold() -> None:
     assert found.decile_lift_volatility.low > 2
 
 
+def test_the_order_in_which_events_are_given_does_not_matter() -> None:
+    maps = history(1, 600)
+    times, prices, _ = draw(maps, reached(maps), 2)
+    order = np.random.default_rng(3).permutation(600)
+    one, other = score(maps, times, prices), score(maps, times[order], prices[order])
+    for name in ("map_over_uniform", "over_volatility", "over_other_times", "decile_lift"):
+        first, second = getattr(one, name), getattr(other, name)
+        np.testing.assert_allclose((first.value, first.low, first.high), (second.value, second.low, second.high))
+
+
 def test_shuffled_events_leave_no_measurable_skill() -> None:
     maps = history(1, 600)
     times, _, bins = draw(maps, reached(maps), 2)

@@ -130,6 +130,17 @@ def test_a_price_that_falls_takes_longs_and_leaves_shorts() -> None:
     assert book.cross(85.0, 111.0).tolist() == [3.0, 7.0]
 
 
+def test_a_level_is_crossed_when_the_price_comes_to_the_centre_of_its_bin() -> None:
+    for which, entry in ((LONG, 100.0 / 0.9), (SHORT, 100.0 / 1.1)):
+        book = LevelBook(TEN, SMALL)
+        book.add(inflow((entry, 7.0, 7.0)), T0)
+        centre = math.exp((math.floor(math.log(100.0) / SMALL.bin_width) + 0.5) * SMALL.bin_width)
+        short_of_it = centre * (1 + 1e-9 if which == LONG else 1 - 1e-9)
+        assert book.cross(short_of_it, short_of_it)[which] == 0.0
+        beyond = centre * (1 - 1e-9 if which == LONG else 1 + 1e-9)
+        assert book.cross(beyond, beyond)[which] == 7.0
+
+
 def test_a_fall_of_open_interest_that_crossing_explains_does_not_decay() -> None:
     book = LevelBook(TEN, SMALL)
     book.add(inflow((100.0, 60.0, 60.0), (90.0, 40.0, 40.0)), T0)
