@@ -181,7 +181,7 @@ def recent_sigma(
     """Standard deviation (k,) of the log-price `lead_us` after each time, from the realised variance of the look-back before it.
 
     times_us, prices (m,) a path of mids or marks, best one a minute, strictly increasing in time, NaN where unknown; steps of more
-             than 5 minutes are gaps. Trades some seconds apart bounce between bid and ask, and would make it several times too large
+             than 5 minutes are gaps. Trades some seconds apart bounce between bid and ask, and make it several times too large
     returns  sqrt(Σ r²/Σ dt · lead) over the steps that ended in (at − look-back, at]; NaN where there is none
     """
     if (np.diff(times_us) <= 0).any() or times_us.shape != prices.shape:
