@@ -16,7 +16,7 @@ from services.views.answers import Lacking
 from services.views.notices import coverage_text
 from services.views.risk_cascade import build_cascade
 from services.views.risk_help import CASCADE_HELP, LEVEL_HELP, OVERALL_HELP
-from services.views.risk_overall import OverallView, age_words, build_levels_backtest, build_overall
+from services.views.risk_overall import OverallView, age_words, build_levels_backtest, build_overall, score_words
 from services.views.risk_words import (
     branching_words,
     cascade_rows,
@@ -50,7 +50,9 @@ def overall(selection: Selection) -> None:
     with bars:
         stamp = f"{fresh.revision}/{theme()}"
         age = age_words(view.now.end_us, desk().context.clock.now_us())
-        st.markdown(f"Now **{view.now.level}**: score {view.now.score:.2f} of 1, {age} old, over all exchanges.", help=OVERALL_HELP)
+        st.markdown(
+            f"Now **{view.now.level}**: score {score_words(view.now.score)} of 1, {age} old, over all exchanges.", help=OVERALL_HELP
+        )
         if view.now.is_stale:
             st.warning("No risk minute was stored lately; this is the last one.", icon=":material/schedule:")
         figure = risk_bars(view.now.bars, score=view.now.score, bounds=view.bounds, theme=theme(), uirevision=selection.name)

@@ -129,7 +129,7 @@ def depth_curve_chart(
     layout["meta"]["compact"]["layout"] = {"annotations.1.text": ""}
     layout |= {
         "margin": _MARGIN,
-        "xaxis": {"ticksuffix": " %", "range": [moves_pct[0], moves_pct[-1]], "nticks": 9, "showgrid": False, "tickformat": "+~g"},
+        "xaxis": {"ticksuffix": " %", "range": [moves_pct[0], moves_pct[-1]], "nticks": 9, "showgrid": False},
         "yaxis": {"side": "right", "rangemode": "tozero", "fixedrange": True, **_usd_ticks(float(total.max(initial=0.0)))},
     }
     return {"data": data, "layout": layout}
@@ -239,6 +239,7 @@ def score_chart(
             {
                 "text": level, "xref": "paper", "x": 0.0, "xanchor": "left", "xshift": 4, "yref": "y", "y": high, "yanchor": "top",
                 "showarrow": False, "font": {"size": SMALL_PX, "color": level_colour(level, theme)},
+                "bgcolor": colours.background, "borderpad": 1,
             }
         )  # fmt: skip
     data = [

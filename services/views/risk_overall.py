@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import floor, isfinite
 from typing import Final
 
 import numpy as np
@@ -144,6 +144,11 @@ def build_levels_backtest(context: ViewContext, selection: Selection, now_us: in
     if len(rows) == 0:
         return Lacking("The backtest of the risk level, counted in stored risk minutes, needs 1, and 0 are there so far.", 0, 1)
     return attempt(lambda: backtest_levels(rows))
+
+
+def score_words(score: float) -> str:
+    """ "0.29": cut, not rounded, to two decimals, so that 0.298, which is low, does not read as the bound of moderate."""
+    return f"{floor(score * 100 + 1e-9) / 100:.2f}"
 
 
 def age_words(end_us: int, now_us: int) -> str:

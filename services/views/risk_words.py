@@ -19,7 +19,7 @@ from services.views.answers import Lacking
 from services.views.book_numbers import SideConcentration
 from services.views.risk_book import KnownReach, RiskBook
 from services.views.risk_cascade import CascadeView, baseline_per_hour, half_life_s
-from services.views.risk_tail import HISTORY_DAYS, HOUR_S, SIDES, CoverageView, TailView, loss_share
+from services.views.risk_tail import HISTORY_DAYS, HOUR_S, SIDES, CoverageView, Key, TailView, loss_share
 
 UNKNOWN: Final = "–"
 POSITION_USD: Final = 1e6
@@ -46,8 +46,8 @@ def percent(share: float) -> str:
 
 
 def p_words(p_value: float) -> str:
-    """ "p = 0.51", "p < 0.001"."""
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+    """ "0.51", "< 0.001"."""
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
 
 
 # --- value at risk ----------------------------------------------------------------------------------------------------------
@@ -67,35 +67,33 @@ def have_words(lacking: Lacking) -> str:
 
 
 def tail_rows(tail: TailView, coverage: CoverageView | None, horizon_s: int) -> list[Row]:
-    """One row a method: VaR and ES by side, coverage by side, how many returns."""
-    return [_tail_row(tail, coverage, horizon_s, method) for method in METHOD_TITLES]
+    """One row a method and side: VaR and ES, how many returns they rest on, how earlier forecasts did."""
+    return [_tail_row(tail, coverage, (horizon_s, method, side)) for method in METHOD_TITLES for side in SIDES]
 
 
-def _tail_row(tail: TailView, coverage: CoverageView | None, horizon_s: int, method: TailMethod) -> Row:
-    row = {"Method": METHOD_TITLES[method]}
-    for side in SIDES:
-        risk = tail.risks[horizon_s, method, side]
-        known = None if isinstance(risk, Lacking) else (loss_share(risk.var, side), loss_share(risk.es, side))
-        for name, index in (("VaR", 0), ("ES", 1)):
-            row[f"{side.title()} {name}"] = (
-                UNKNOWN if known is None else f"{percent(known[index])} · {usd_words(known[index] * POSITION_USD)}"
-            )
-    for side in SIDES:
-        test = coverage.tests[horizon_s, method, side] if coverage is not None else None
-        row[f"Coverage {side}"] = UNKNOWN if test is None else coverage_words(test)
-    risk = tail.risks[horizon_s, method, "long"]
-    row["Returns (disjoint)"] = have_words(risk) if isinstance(risk, Lacking) else f"{risk.n:,} ({risk.n_effective:,})"
-    return row
+def _tail_row(tail: TailView, coverage: CoverageView | None, key: Key) -> Row:
+    _, method, side = key
+    risk, row = tail.risks[key], {"Method": METHOD_TITLES[method], "Side": side}
+    if isinstance(risk, Lacking):
+        row |= dict.fromkeys(("VaR", "ES"), UNKNOWN) | {"Returns (disjoint)": have_words(risk)}
+    else:
+        for name, loss in (("VaR", risk.var), ("ES", risk.es)):
+            share = loss_share(loss, side)
+            row[name] = f"{percent(share)} · {usd_words(share * POSITION_USD)}"
+        row["Returns (disjoint)"] = f"{risk.n:,} ({risk.n_effective:,})"
+    return row | coverage_cells(None if coverage is None else coverage.tests[key])
 
 
-def coverage_words(test: VarBacktest | Lacking) -> str:
-    """ "holds: 31 of 552 beyond, 28 expected (p = 0.51 share, p = 0.64 clusters)"."""
+def coverage_cells(test: VarBacktest | Lacking | None) -> Row:
+    """ "holds", "31 of 552, 28 expected", "0.51", "0.64": the verdict, the exceedances, the p-values of share and clusters."""
+    names = ("Coverage", "Losses beyond VaR", "p of the share", "p of clusters")
+    if test is None:
+        return dict.fromkeys(names, UNKNOWN)
     if isinstance(test, Lacking):
-        return f"not tested: {have_words(test)}"
-    expected = test.n * (1 - test.confidence)
-    counts = f"{test.n_exceeded} of {test.n} beyond, {expected:.3g} expected"
-    p_values = f"{p_words(test.kupiec.p_value)} share, {p_words(test.independence.p_value)} clusters"
-    return f"{verdict(test)}: {counts} ({p_values})"
+        return dict.fromkeys(names, UNKNOWN) | {"Coverage": "not tested", "Losses beyond VaR": have_words(test)}
+    counts = f"{test.n_exceeded} of {test.n:,}, {test.n * (1 - test.confidence):.3g} expected"
+    cells = (verdict(test), counts, p_words(test.kupiec.p_value), p_words(test.independence.p_value))
+    return dict(zip(names, cells, strict=True))
 
 
 def verdict(test: VarBacktest) -> str:
@@ -266,7 +264,7 @@ def level_rows(record: LevelBacktest) -> list[Row]:
         {
             "Level": level.level,
             "Time spent": f"{level.time_share:.0%}",
-            "Extreme moves": f"{level.share:.0%} ({level.low:.0%} to {level.high:.0%})",
+            "Of the extreme moves": f"{level.share:.0%} ({level.low:.0%} to {level.high:.0%})",
             "Against chance": UNKNOWN if level.lift is None else f"{level.lift:.2g} ×",
         }
         for level in record.levels
