@@ -126,7 +126,8 @@ def depth_curve(books: Sequence[BookView], reaches: Sequence[KnownReach]) -> Dep
     """Cumulated notional on an even grid that reaches a little beyond the deepest known book, 10 % at most."""
     furthest = max(max(-reach.below_pct, reach.above_pct) for reach in reaches)
     end_pct = min(max(furthest * 1.08, CURVE_MIN_PCT), CURVE_MAX_PCT)
-    moves = np.linspace(-end_pct, end_pct, 2 * CURVE_POINTS + 1)
+    outward = np.linspace(0.0, end_pct, CURVE_POINTS + 1)
+    moves = np.concatenate([-outward[:0:-1], outward])  # through 0 itself: both sides of the chart begin there
     return DepthCurve(moves, {view.exchange: _cumulated(view, moves) for view in books})
 
 
