@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal
+from zlib import crc32
 
 from services.domain.book_codec import ChunkBuilder
 from services.domain.book_sync import BookSync, SyncOutcome
@@ -65,7 +66,10 @@ class Book:
         self._seat = seat
         self._ask_snapshot = ask_snapshot
         self._waiting: deque[BookUpdate] = deque(maxlen=_WAITING_LIMIT)
-        self._next_second_us = self._next_partial_us = 0
+        self._next_second_us = self._next_look_us = 0
+        name = f"{instrument.exchange}/{instrument.instrument}".encode()
+        self._phase_us = crc32(name) % _SECOND_US  # the same in every run, so that a replay finds the same
+        self._next_partial_us = 0
         self._last_event_us = self._last_received_us = 0
         self._next_view_us = 0
         self._is_dirty = False
@@ -105,6 +109,8 @@ class Book:
         """Apply an update or a snapshot, sampling the seconds that ended before it."""
         if update.event_time_us >= self._next_second_us:
             self._advance(update.event_time_us)
+        if update.event_time_us >= self._next_look_us:
+            self._look(update.event_time_us)
         was_synced = self.sync.is_synced
         outcome = self.sync.on_update(update)
         self._last_event_us = max(self._last_event_us, update.event_time_us)
@@ -140,6 +146,8 @@ class Book:
             to_us = self._last_event_us + max(0, now_us - self._last_received_us) - _GRACE_US
             if to_us >= self._next_second_us:
                 self._advance(to_us)
+            if to_us >= self._next_look_us:
+                self._look(to_us)
         if self._is_dirty and now_us >= self._next_view_us:
             self._show(now_us)
         # Not while the connection is down: a snapshot from before the stream's first change cannot be continued by it.
@@ -149,6 +157,7 @@ class Book:
     def finish(self) -> None:
         """Store the minute that was still filling; the book is not sampled in that minute again."""
         self._advance(self._last_event_us)
+        self._look(self._last_event_us)
         self._sample(None, self._last_event_us - self._last_event_us % _MINUTE_US + _MINUTE_US)
 
     def health(self) -> BookHealth:
@@ -168,8 +177,14 @@ class Book:
     def _advance(self, to_us: int) -> None:
         book = self.sync.book if self.sync.is_synced else None
         self._sample(book, to_us)
-        self._seat.on_book_time(book, to_us)
         self._next_second_us = max(self._next_second_us, to_us - to_us % _SECOND_US + _SECOND_US)
+
+    def _look(self, to_us: int) -> None:
+        """What takes long, at this book's own moment of each second: sixty books at once would hold up every frame behind them."""
+        book = self.sync.book if self.sync.is_synced else None
+        self._seat.on_book_time(book, to_us, phase_us=self._phase_us)
+        shifted_us = to_us - self._phase_us
+        self._next_look_us = max(self._next_look_us, shifted_us - shifted_us % _SECOND_US + _SECOND_US + self._phase_us)
         if book is not None and to_us >= self._next_partial_us:
             self._next_partial_us = to_us + _PARTIAL_EVERY_US
             partial = self._tiles.partial()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
+from zlib import crc32
 
 from services.analytics.market_watch import MarketWatch
 from services.analytics.minute_builder import GRACE_US
@@ -112,6 +113,7 @@ class WatchSeat:
         self._watched: set[EventKind] = set()
         self._last_event_us = self._last_received_us = self._now_us = 0
         self._next_tick_us = 0
+        self._tick_phase_us = crc32(f"{instrument.instrument}/{instrument.exchange}".encode()) % _TICK_EVERY_US
         self._known: set[tuple[object, ...]] = set()
         self._unsaved: dict[tuple[object, ...], Finding] = {}
         self._next_save_us = 0
@@ -129,16 +131,17 @@ class WatchSeat:
         self._note(update.event_time_us, update.received_time_us)
         self._feed(self._watch.on_book_update, book, update)
 
-    def on_book_time(self, book: OrderBook | None, to_us: int) -> None:
+    def on_book_time(self, book: OrderBook | None, to_us: int, *, phase_us: int = 0) -> None:
         """The book's clock has moved on: each second that ended by `to_us` is shown with the book as it stands (None: no book).
 
         As tiles are: a book that is silent for two minutes is not shown any more. The time given is the second's last microsecond.
+        Seconds begin `phase_us` after whole ones.
         """
-        due = self._seconds.due(book, to_us)
+        due = self._seconds.due(book, to_us - phase_us)
         if due is None or book is None:
             return
         for second in range(due.valid_first_s, due.valid_end_s):
-            self._feed(self._watch.on_second, book, (second + 1) * _SECOND_US - 1)
+            self._feed(self._watch.on_second, book, (second + 1) * _SECOND_US - 1 + phase_us)
 
     def on_book_lost(self, time_us: int) -> None:
         """The book is out of step from here on."""
@@ -166,7 +169,8 @@ class WatchSeat:
         """What time alone brings about, once a second, by the exchange's clock as it can be told from its last event."""
         if now_us < self._next_tick_us and self._next_tick_us - now_us <= _TICK_EVERY_US:
             return
-        self._next_tick_us = now_us + _TICK_EVERY_US
+        # At a moment of its own in each second, as looks at books are: all at once would hold up the frames behind them.
+        self._next_tick_us = now_us - (now_us - self._tick_phase_us) % _TICK_EVERY_US + _TICK_EVERY_US
         if not self._last_event_us:
             return
         self._now_us = self._last_event_us + max(0, now_us - self._last_received_us)
