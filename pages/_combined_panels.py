@@ -21,7 +21,7 @@ from services.views.book_marks import LAYERS, layer_name
 from services.views.combined import CombinedView, build_combined
 from services.views.freshness import Fresh
 from services.views.key_levels_view import level_rows
-from services.views.risk_overall import age_words, build_overall
+from services.views.risk_overall import age_words, build_overall, score_words
 from services.views.selection import Selection
 from services.views.signals_view import SignalsView, SignalWords, build_records, build_signals
 from services.views.whales import standing_words, whale_rows, whale_trade_rows
@@ -63,7 +63,7 @@ def risk_rail(selection: Selection) -> None:
         st.markdown("**Overall risk**", help=RISK_HELP)
         st.caption(risk.text)
         return
-    st.markdown(f"**Overall risk: {risk.level}**  {risk.score:.2f} of 1", help=RISK_HELP)
+    st.markdown(f"**Overall risk: {risk.level}**  {score_words(risk.score)} of 1", help=RISK_HELP)
     figure = risk_bars(risk.bars, score=risk.score, bounds=fresh.value.bounds, theme=theme(), is_narrow=True)
     live_chart(figure, key="combined_risk", height=risk_height(len(risk.bars)), revision=f"{theme()}/{fresh.revision}")
     age = age_words(risk.end_us, desk().context.clock.now_us())
