@@ -125,7 +125,7 @@ def _kyle(rng: np.random.Generator) -> float:
     found = kyle_lambda(flow)
     known = ~np.isnan(flow.change_bps)
     wanted = linregress((flow.buy_usd - flow.sell_usd)[known] / 1e6, flow.change_bps[known])
-    return max(abs(found.bps_per_musd - wanted.slope), abs(found.t_stat - wanted.slope / wanted.stderr))
+    return float(max(abs(found.bps_per_musd - wanted.slope), abs(found.t_stat - wanted.slope / wanted.stderr)))
 
 
 def _sizes(rng: np.random.Generator) -> float:

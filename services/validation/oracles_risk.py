@@ -96,7 +96,7 @@ def _kupiec(rng: np.random.Generator) -> float:
     x = int(rng.binomial(n, p * rng.uniform(0.3, 3)))
     free = 2 * (_sequence(x, n, x / n) - _sequence(x, n, p))
     found = kupiec(n, x, p)
-    return max(abs(found.statistic - free), abs(found.p_value - chi2.sf(free, 1)))
+    return float(max(abs(found.statistic - free), abs(found.p_value - chi2.sf(free, 1))))
 
 
 def _sequence(n_hits: int, n: int, p: float) -> float:
@@ -157,7 +157,7 @@ def _wilson(rng: np.random.Generator) -> float:
     n_hits, confidence = int(rng.integers(0, n + 1)), float(rng.choice([0.9, 0.95, 0.99]))
     found = wilson(n_hits, n, confidence=confidence)
     wanted = binomtest(n_hits, n).proportion_ci(confidence_level=confidence, method="wilson")
-    return max(abs(found.low - wanted.low), abs(found.high - wanted.high))
+    return float(max(abs(found.low - wanted.low), abs(found.high - wanted.high)))
 
 
 CHECKS = (
