@@ -14,5 +14,5 @@ from tests.pg import (  # noqa: F401
 )
 
 # A deadline tells how busy the machine is, not whether the code is right: what is fast is measured in benchmarks/.
-settings.register_profile("any machine", deadline=None)
+settings.register_profile("any machine", deadline=None, max_examples=60)
 settings.load_profile("any machine")

@@ -14,6 +14,7 @@ from services.domain.events import Float64
 
 PROMINENCE_SHARE: Final = 0.1
 SMOOTH_BINS: Final = 1.0
+TOUCH: Final = 1e-6  # of a bin
 ROUNDING: Final = 1e-9  # of the highest bin: ripples of rounding are no nodes
 
 
@@ -97,7 +98,8 @@ def volume_nodes(
     nodes = []
     for row, centre in enumerate(centres):
         low, high = max(widths[2][row], 0.5), min(widths[3][row], len(smooth) + 0.5)
-        first, last = int(np.floor(low - 0.5)), int(np.ceil(high - 0.5))  # the bins that the contours cut count whole
+        # The bins that the contours cut count whole; one that is only touched, within rounding, does not.
+        first, last = int(np.floor(low - 0.5 + TOUCH)), int(np.ceil(high - 0.5 - TOUCH))
         nodes.append(
             VolumeNode(
                 price=origin + centre * step,
