@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
@@ -64,10 +64,12 @@ def by_hand(series: MinuteSeries, end: int, duration: int, method: str) -> tuple
     q = 1 - len(active) / len(pool)
     if value == 0 and q > 0:
         return float(norm.ppf(q / 2)), kind
-    return float(norm.isf((1 - q) * norm.sf(z))), kind
+    # Far below the median the survival is 1 to the last digit: there the same is said of the other tail.
+    return float(norm.isf((1 - q) * norm.sf(z)) if z > 0 else norm.ppf(q + (1 - q) * norm.cdf(z))), kind
 
 
 @settings(deadline=None, max_examples=20)
+@example(seed=897, per_minute=1.0, duration=5, unwatched=0.0, n=753)  # a score of −10.8
 @given(SEEDS, st.sampled_from([0.1, 1.0, 6.0]), st.sampled_from([1, 5]), st.sampled_from([0.0, 0.02]), st.integers(40, 2_500))
 def test_scores_are_those_worked_out_by_hand(seed: int, per_minute: float, duration: int, unwatched: float, n: int) -> None:
     series = calm(seed, n, per_minute=per_minute, unwatched=unwatched)
