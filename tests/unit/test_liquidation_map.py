@@ -62,7 +62,7 @@ def test_a_longer_move_in_the_same_direction_forces_no_less(seed: int, targets: 
     levels = liquidation_map(book_of(seed).snapshot(T0), 100.0)
     near, far = sorted(targets, key=lambda target: abs(target - 100.0))
     one, other = forced_by_move(levels, near), forced_by_move(levels, far)
-    assert one.direction != other.direction or one.forced_usd <= other.forced_usd
+    assert one.direction != other.direction or one.forced_usd <= other.forced_usd * (1 + 1e-12)  # sums round
 
 
 def snapshot_of(rows: dict[float, tuple[float, float]]) -> LevelSnapshot:
