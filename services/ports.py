@@ -15,6 +15,8 @@ from services.domain.finding_columns import ClusterColumns, MinuteColumns, RiskC
 from services.domain.findings import Finding, Iceberg, MarketMinute, WhaleOrder, WhaleTrade
 from services.domain.health import StoreStatus
 from services.domain.instruments import Instrument
+from services.domain.levels import LevelParameters, LevelScore, LevelTile, MarketCandle, SavedLevels
+from services.domain.margin import MarginTable
 from services.domain.stored import BookChunk, BookTile, StoredEvent, TradeBar
 from services.domain.windows import TimeWindow
 
@@ -66,6 +68,46 @@ class FindingStore(Protocol):
     def risk_minutes(self, window: TimeWindow, instrument: str) -> RiskColumns:
         """Risk minutes over all exchanges (ALL_EXCHANGES)."""
         ...
+
+
+class LevelStore(Protocol):
+    """What the store keeps of predicted liquidation levels. Tiles, candles and scores come in by `EventStore.append`.
+
+    Of two tiles of one key (exchange, instrument, step, start) the one with more valid columns stays, of equals the later one; a
+    candle that came first stays, but fields that it does not know (NaN) are filled by a later one; a score that came first stays.
+    """
+
+    def level_tiles(self, window: TimeWindow, exchange: str, instrument: str, *, step_s: int) -> list[LevelTile]:
+        """Tile rows of one step that touch the window, by start."""
+        ...
+
+    def level_scores(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[LevelScore]:
+        """Scores computed within the window, by time, then exchange."""
+        ...
+
+    def market_candles(self, window: TimeWindow, exchange: str, instrument: str, *, step_s: int) -> list[MarketCandle]:
+        """Candles that begin within the window, by start."""
+        ...
+
+    def save_level_parameters(self, parameters: LevelParameters) -> None:
+        """Add a version; raises StoreRejected for one that is there already with other values."""
+        ...
+
+    def level_parameters(self, exchange: str, instrument: str) -> list[LevelParameters]:
+        """All versions, by version."""
+        ...
+
+    def save_levels(self, saved: SavedLevels) -> None:
+        """Keep the state; an older one than the kept one is ignored."""
+        ...
+
+    def saved_levels(self, exchange: str, instrument: str) -> SavedLevels | None: ...
+
+    def save_margin_tables(self, tables: Sequence[MarginTable]) -> None:
+        """Keep the newest table of each exchange and instrument."""
+        ...
+
+    def margin_tables(self) -> list[MarginTable]: ...
 
 
 class EventStore(FindingStore, Protocol):
