@@ -14,6 +14,8 @@ import msgspec
 
 from services.domain.events import BookUpdate, EventKind, MarketEvent, MarketMetrics
 from services.domain.instruments import Coverage, Instrument, InstrumentCatalog
+from services.domain.margin import MarginTable
+from services.exchanges.history import HistoryPart, HistoryRow
 
 
 class ChannelSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +84,23 @@ class InstrumentPage(msgspec.Struct, frozen=True, kw_only=True):
     refused: Mapping[str, int] = {}  # reason → count of listed contracts that are not ours (inverse, dated, option …)
 
 
+class HistoryRequest(RestRequest, frozen=True, kw_only=True):
+    """A request for one part of the past of one contract, complete in itself: no cursor, so it may be repeated or come first.
+
+    Its answer says what is known of the 5-minute candles that begin in [start_us, end_us); `parse_history` leaves the rest out.
+    """
+
+    part: HistoryPart
+    start_us: int
+    end_us: int
+
+
+class MarginRequest(RestRequest, frozen=True, kw_only=True):
+    """A request for the maintenance tiers of these contracts."""
+
+    instruments: tuple[Instrument, ...]
+
+
 class ExchangeAdapter(Protocol):
     """One exchange, one connection. Decoding raises DecodeError (and its subclasses) or ExchangeRejected, nothing else."""
 
@@ -90,6 +109,8 @@ class ExchangeAdapter(Protocol):
     heartbeat: Heartbeat | None
     limits: ConnectionLimits
     rest_limits: RestLimits
+    #: How many days back from now open interest is public at 5 minutes, at most 30; older candles would not know it.
+    history_days: int
 
     def __init__(self, catalog: InstrumentCatalog) -> None: ...
 
@@ -137,6 +158,40 @@ class ExchangeAdapter(Protocol):
         ...
 
     def parse_metrics(self, body: bytes, received_time_us: int) -> tuple[MarketMetrics, ...]: ...
+
+    def history_requests(self, instrument: Instrument, start_us: int, end_us: int) -> tuple[HistoryRequest, ...]:
+        """The requests for the 5-minute candles of [start_us, end_us), in any order; `end_us` is now or earlier.
+
+        Only candles that end at `end_us` or before are asked for, so none is unfinished, and none older than `history_days` before
+        `end_us`. Oldest first within a part; empty for a span without a whole candle. Rows of all answers go to `join_history`.
+        """
+        ...
+
+    def parse_history(self, request: HistoryRequest, body: bytes, instrument: Instrument) -> tuple[HistoryRow, ...]:
+        """The rows of an answer that belong to the request's span, in wire order; empty where the exchange keeps nothing so old.
+
+        Raises DecodeError for an error answer, another contract's, and anything malformed: an answer is read whole or not at all.
+        """
+        ...
+
+    def margin_requests(self, instruments: Sequence[Instrument]) -> tuple[MarginRequest, ...]:
+        """The requests for maintenance tiers; empty where there is no public endpoint (see `bundled_margin`)."""
+        ...
+
+    def next_margin_request(self, request: MarginRequest, body: bytes) -> MarginRequest | None:
+        """The request for the rest, where an answer comes in pages; None after the last page. Raises DecodeError."""
+        ...
+
+    def parse_margin(self, request: MarginRequest, bodies: Sequence[bytes], as_of_us: int) -> tuple[MarginTable, ...]:
+        """The tables in the answers to a request and to what `next_margin_request` made of it, one for each contract with rows.
+
+        as_of_us   when the last answer was received          raises   DecodeError (also for tiers that are no ladder)
+        """
+        ...
+
+    def bundled_margin(self, instruments: Sequence[Instrument]) -> tuple[MarginTable, ...]:
+        """Tables shipped with the program, where the exchange answers only to an account's key (Binance); else empty."""
+        ...
 
     def time_request(self) -> RestRequest: ...
 

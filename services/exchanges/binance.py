@@ -23,6 +23,8 @@ from services.exchanges.adapter import (
     Heartbeat,
     Subscription,
 )
+from services.exchanges.binance_history import BinanceHistory
+from services.exchanges.binance_margin import BinanceMargin
 from services.exchanges.binance_rest import DOCS, EXCHANGE, BinanceRest
 
 _STREAM_DOCS: Final = f"{DOCS}/websocket-market-streams"
@@ -141,7 +143,7 @@ _raw: Final = msgspec.json.Decoder(_Payload | list[_Payload], strict=False)
 _reply: Final = msgspec.json.Decoder(_Reply)
 
 
-class BinanceAdapter(BinanceRest):
+class BinanceAdapter(BinanceRest, BinanceHistory, BinanceMargin):
     """Decoder and requests of Binance USDⓈ-M. `ignored` counts well-formed rows that are rightly not events, by reason."""
 
     exchange: str = EXCHANGE

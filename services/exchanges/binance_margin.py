@@ -10,11 +10,13 @@ authenticated endpoint), in a copy that lists quarterly contracts to 2026-09-25 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
+from services.domain.instruments import Instrument
 from services.domain.margin import MarginTable, MarginTier, TableOrigin, continuous_deductions, linear_instrument
+from services.exchanges.adapter import MarginRequest
 
 EXCHANGE: Final = "binance"
 DOCS: Final = "https://www.binance.com/en/futures/trading-rules/perpetual/leverage-margin"
@@ -62,6 +64,23 @@ _ROWS: Final[Mapping[str, tuple[_Row, ...]]] = {
     "ADA-USDT-PERP": _ADA,
     "BNB-USDT-PERP": _BNB,
 }
+
+
+class BinanceMargin:
+    """The adapter's maintenance tiers: no endpoint is public, so there is nothing to ask."""
+
+    def margin_requests(self, instruments: Sequence[Instrument]) -> tuple[MarginRequest, ...]:  # noqa: ARG002
+        return ()
+
+    def next_margin_request(self, request: MarginRequest, body: bytes) -> MarginRequest | None:  # noqa: ARG002
+        return None
+
+    def parse_margin(self, request: MarginRequest, bodies: Sequence[bytes], as_of_us: int) -> tuple[MarginTable, ...]:  # noqa: ARG002
+        return ()
+
+    def bundled_margin(self, instruments: Sequence[Instrument]) -> tuple[MarginTable, ...]:
+        """Each contract's own table, or the generic one, marked as a fallback."""
+        return tuple(bundled_margin_table(each.instrument) for each in instruments)
 
 
 def bundled_margin_table(instrument: str) -> MarginTable:

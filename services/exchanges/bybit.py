@@ -18,6 +18,8 @@ from services.domain.events import BookUpdate, EventKind, MarketEvent
 from services.domain.instruments import InstrumentCatalog
 from services.exchanges import wire
 from services.exchanges.adapter import ChannelSpec, ConnectionLimits, Heartbeat, Subscription
+from services.exchanges.bybit_history import BybitHistory
+from services.exchanges.bybit_margin import BybitMargin
 from services.exchanges.bybit_rest import DOCS, EXCHANGE, BybitRest, TickerRow, new_metrics
 
 _STREAM_DOCS: Final = f"{DOCS}/websocket/public"
@@ -88,7 +90,7 @@ _ticker: Final = msgspec.json.Decoder(_TickerMessage, strict=False)
 _any: Final = msgspec.json.Decoder(_Any)
 
 
-class BybitAdapter(BybitRest):
+class BybitAdapter(BybitRest, BybitHistory, BybitMargin):
     """Decoder and requests of Bybit linear. `ignored` counts well-formed rows that are rightly not events, by reason."""
 
     exchange: str = EXCHANGE

@@ -21,7 +21,7 @@ from services.domain.errors import DecodeError
 from services.domain.instruments import Instrument
 from services.domain.margin import BadMarginTable, MarginTable, MarginTier, continuous_deductions
 from services.exchanges import wire
-from services.exchanges.adapter import RestRequest
+from services.exchanges.adapter import MarginRequest
 
 EXCHANGE: Final = "bybit"
 DOCS: Final = "https://bybit-exchange.github.io/docs/v5/market/risk-limit"
@@ -53,16 +53,36 @@ class _Answer(msgspec.Struct, rename="camel"):
 _answer: Final = msgspec.json.Decoder(_Answer)
 
 
-def risk_limit_request(instrument: Instrument) -> RestRequest:
+class BybitMargin:
+    """The adapter's requests and answers about maintenance tiers."""
+
+    def margin_requests(self, instruments: Sequence[Instrument]) -> tuple[MarginRequest, ...]:
+        """One a contract."""
+        return tuple(risk_limit_request(each) for each in instruments)
+
+    def next_margin_request(self, request: MarginRequest, body: bytes) -> MarginRequest | None:
+        return next_risk_limit_request(body, request.instruments[0])
+
+    def parse_margin(self, request: MarginRequest, bodies: Sequence[bytes], as_of_us: int) -> tuple[MarginTable, ...]:
+        return (parse_risk_limit(bodies, request.instruments[0], as_of_us),)
+
+    def bundled_margin(self, instruments: Sequence[Instrument]) -> tuple[MarginTable, ...]:  # noqa: ARG002
+        """None: the endpoint is public."""
+        return ()
+
+
+def risk_limit_request(instrument: Instrument) -> MarginRequest:
     """The request for the tiers of one contract."""
-    return RestRequest(path=f"{_PATH}{quote(instrument.symbol)}")
+    return MarginRequest(path=f"{_PATH}{quote(instrument.symbol)}", instruments=(instrument,))
 
 
-def next_risk_limit_request(body: bytes, instrument: Instrument) -> RestRequest | None:
+def next_risk_limit_request(body: bytes, instrument: Instrument) -> MarginRequest | None:
     """The request for the rest, where an answer of one contract comes in pages; None after the last one."""
     result = _result(body)
     cursor = quote(result.next_page_cursor, safe="%")  # the cursor comes percent-encoded already
-    return RestRequest(path=f"{_PATH}{quote(instrument.symbol)}&cursor={cursor}") if cursor and result.rows else None
+    if not (cursor and result.rows):
+        return None
+    return MarginRequest(path=f"{_PATH}{quote(instrument.symbol)}&cursor={cursor}", instruments=(instrument,))
 
 
 def parse_risk_limit(bodies: Sequence[bytes], instrument: Instrument, as_of_us: int) -> MarginTable:

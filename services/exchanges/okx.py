@@ -27,6 +27,8 @@ from services.domain.events import (
 from services.domain.instruments import Instrument, InstrumentCatalog
 from services.exchanges import wire
 from services.exchanges.adapter import ChannelSpec, ConnectionLimits, Heartbeat, Subscription
+from services.exchanges.okx_history import OkxHistory
+from services.exchanges.okx_margin import OkxMargin
 from services.exchanges.okx_rest import DOCS, EXCHANGE, MetricsRow, OkxRest, metrics_symbol, new_metrics
 
 _BASE_SUFFIXES: Final = ("/ws/v5", "/public", "/business", "/ws")
@@ -125,7 +127,7 @@ def _channel(kind: EventKind, wire_name: str, anchor: str, **more: object) -> Ch
     return msgspec.convert({"kind": kind, "wire_name": wire_name, "docs_url": f"{DOCS}/#{anchor}", **more}, ChannelSpec)
 
 
-class OkxAdapter(OkxRest):
+class OkxAdapter(OkxRest, OkxHistory, OkxMargin):
     """Decoder and requests of OKX swaps. `ignored` counts well-formed rows that are rightly not events, by reason."""
 
     exchange: str = EXCHANGE

@@ -17,7 +17,7 @@ from services.domain.errors import DecodeError
 from services.domain.instruments import BadInstrumentName, Instrument
 from services.domain.margin import BadMarginTable, MarginTable, MarginTier, NotLinear, linear_instrument
 from services.exchanges import wire
-from services.exchanges.adapter import RestRequest
+from services.exchanges.adapter import MarginRequest
 
 EXCHANGE: Final = "okx"
 DOCS: Final = "https://www.okx.com/docs-v5/en/#public-data-rest-api-get-position-tiers"
@@ -44,10 +44,29 @@ class _Answer(msgspec.Struct):
 _answer: Final = msgspec.json.Decoder(_Answer)
 
 
-def position_tiers_requests(instruments: Sequence[Instrument]) -> tuple[RestRequest, ...]:
+class OkxMargin:
+    """The adapter's requests and answers about maintenance tiers."""
+
+    def margin_requests(self, instruments: Sequence[Instrument]) -> tuple[MarginRequest, ...]:
+        return position_tiers_requests(instruments)
+
+    def next_margin_request(self, request: MarginRequest, body: bytes) -> MarginRequest | None:  # noqa: ARG002
+        """None: an answer is whole."""
+        return None
+
+    def parse_margin(self, request: MarginRequest, bodies: Sequence[bytes], as_of_us: int) -> tuple[MarginTable, ...]:
+        return tuple(table for body in bodies for table in parse_position_tiers(body, request.instruments, as_of_us))
+
+    def bundled_margin(self, instruments: Sequence[Instrument]) -> tuple[MarginTable, ...]:  # noqa: ARG002
+        """None: the endpoint is public."""
+        return ()
+
+
+def position_tiers_requests(instruments: Sequence[Instrument]) -> tuple[MarginRequest, ...]:
     """The requests for the isolated tiers of these swaps, five instrument families each."""
     return tuple(
-        RestRequest(
+        MarginRequest(
+            instruments=tuple(batch),
             path=f"/api/v5/public/position-tiers?instType=SWAP&tdMode=isolated&instFamily={','.join(map(_family, batch))}",
             weight=_WEIGHT,
         )
