@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,29 @@ def pack_text(value: object) -> bytes:
 def pack_bytes(value: bytes) -> bytes:
     """A bytea field."""
     return _LENGTH(len(value)) + value
+
+
+def pack_ints(values: Sequence[int]) -> bytes:
+    """An integer[] field of one dimension."""
+    return _pack_array(23, "i", values)
+
+
+def pack_floats(values: Sequence[float]) -> bytes:
+    """A float8[] field of one dimension."""
+    return _pack_array(701, "d", values)
+
+
+def _pack_array(element_oid: int, code: str, values: Sequence[float]) -> bytes:
+    """Dimensions, whether there are NULLs, the elements' type; of the dimension its length and lower bound; then the elements.
+
+    Source: array_send in https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c; the object ids
+    are those of pg_type.dat.
+    """
+    width = struct.calcsize(f">{code}")
+    pairs = [part for value in values for part in (width, value)]
+    dimension = (len(values), 1) if values else ()
+    head = (1 if values else 0, 0, element_oid, *dimension)
+    return pack_bytes(struct.pack(f">{len(head)}i" + f"i{code}" * len(values), *head, *pairs))
 
 
 def pack_time(time_us: int | None) -> bytes:
@@ -85,6 +108,14 @@ def read_float(field: bytes) -> float:
     """A float8 field."""
     (value,) = struct.unpack(">d", field)
     return float(value)
+
+
+def read_array(field: bytes, code: str) -> tuple[Any, ...]:
+    """The elements of an integer[] (code "i") or float8[] (code "d") field of one dimension without NULLs."""
+    if read_int(field[:4]) == 0:
+        return ()
+    (n_elements,) = _LENGTH_AT(field, 12)
+    return struct.unpack_from(">" + f"4x{code}" * n_elements, field, 20)
 
 
 def read_time_us(field: bytes) -> int:

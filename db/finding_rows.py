@@ -30,12 +30,12 @@ _WIDTHS: Final = {"time": 8, "i8": 8, "f8": 8, "i4": 4, "i2": 2, "b1": 1, "endin
 Fields = tuple[tuple[str, str], ...]  # (name of the finding's field, kind) after the instrument_id
 
 
-def _fields(**names_by_kind: str) -> Fields:
+def fields_of(**names_by_kind: str) -> Fields:
     return tuple((name, kind) for kind, names in names_by_kind.items() for name in names.split())
 
 
 FIELDS_BY_TABLE: Final[Mapping[str, Fields]] = {
-    "whale_orders": _fields(
+    "whale_orders": fields_of(
         time="start_time_us seen_time_us end_time_us",
         i8="price_ticks",
         f8="price first_usd peak_usd last_usd filled_usd bound_usd sigmas start_distance_bps near_s",
@@ -43,17 +43,17 @@ FIELDS_BY_TABLE: Final[Mapping[str, Fields]] = {
         ending="ending",
         b1="is_bid",
     ),
-    "icebergs": _fields(
+    "icebergs": fields_of(
         time="start_time_us seen_time_us end_time_us",
         i8="price_ticks",
         f8="price executed_usd displayed_peak_usd estimated_total_usd confidence",
         i4="n_refills",
         b1="is_bid",
     ),
-    "whale_trades": _fields(
+    "whale_trades": fields_of(
         time="event_time_us end_time_us", i8="trade_key", f8="price notional_usd bound_usd", i4="n_trades", b1="is_buy"
     ),
-    "market_minutes": _fields(
+    "market_minutes": fields_of(
         time="start_time_us",
         f8=(
             "mid_open mid_high mid_low mid_close spread_bps bid_10_usd ask_10_usd bid_50_usd ask_50_usd ofi_usd buy_usd sell_usd "
@@ -63,13 +63,13 @@ FIELDS_BY_TABLE: Final[Mapping[str, Fields]] = {
         i2="n_seconds n_liq_seconds",
         b1="is_liq_watched is_trade_watched",
     ),
-    "heatmap_clusters": _fields(
+    "heatmap_clusters": fields_of(
         time="event_time_us",
         f8="peak_price low_price high_price mid_price long_usd short_usd prominence_share z_robust z_classic",
         i4="window_s n_events",
         i2="rank",
     ),
-    "risk_minutes": _fields(
+    "risk_minutes": fields_of(
         time="start_time_us",
         f8=(
             "score rate_part cascade_part predicted_part depth_part imbalance_part var_part z_long z_short branching_long "
@@ -79,7 +79,7 @@ FIELDS_BY_TABLE: Final[Mapping[str, Fields]] = {
 }
 
 
-def _packer(fields: Fields) -> Callable[[Any, int], bytes]:
+def packer(fields: Fields) -> Callable[[Any, int], bytes]:
     """A function (finding, instrument_id) → its row in binary COPY format."""
     pack = struct.Struct(">hii" + "".join(f"i{_STRUCT_CODES[kind]}" for _, kind in fields)).pack
     read = attrgetter(*(name for name, _ in fields))
@@ -104,7 +104,7 @@ def _packer(fields: Fields) -> Callable[[Any, int], bytes]:
 
 
 FINDING_ROW_BY_TABLE: Final[Mapping[str, Callable[[Any, int], bytes]]] = {
-    table: _packer(fields) for table, fields in FIELDS_BY_TABLE.items()
+    table: packer(fields) for table, fields in FIELDS_BY_TABLE.items()
 }
 
 

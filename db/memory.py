@@ -10,7 +10,9 @@ import msgspec
 import numpy as np
 
 from db.finding_rules import LONGEST_LOOK_BACK_US, cluster_step_us
-from db.rules import BOOK_CHUNK_TABLE, TABLE_BY_TYPE, TABLES, US_PER_DAY, Key, by_table, key_of, merge, time_us_of
+from db.level_memory import LevelDrawer
+from db.level_reads import score_order
+from db.rules import TABLE_BY_TYPE, TABLES, US_PER_DAY, Key, by_table, is_past, key_of, merge, time_us_of
 from services.domain.columns import (
     BarColumns,
     LiquidationColumns,
@@ -34,6 +36,8 @@ from services.domain.finding_columns import (
 from services.domain.findings import ALL_EXCHANGES, Iceberg, LiquidationCluster, MarketMinute, RiskMinute, WhaleOrder, WhaleTrade
 from services.domain.health import StoreStatus, TableStatus
 from services.domain.instruments import Instrument
+from services.domain.levels import LEVEL_COLUMNS, LevelParameters, LevelScore, LevelTile, MarketCandle, SavedLevels
+from services.domain.margin import MarginTable
 from services.domain.stored import TILE_COLUMNS, BookChunk, BookTile, StoredEvent, TradeBar
 from services.domain.windows import US_PER_SECOND, TimeWindow
 from services.ports import AppendResult
@@ -42,7 +46,7 @@ _ROW_BYTES: Final = 400  # a struct of a dozen fields with its Decimals; payload
 _US_PER_MINUTE: Final = 60 * US_PER_SECOND
 Row = TypeVar(
     "Row", Liquidation, Trade, TradeBar, MarketMetrics, BookChunk, BookTile, WhaleOrder, Iceberg, WhaleTrade, MarketMinute,
-    LiquidationCluster, RiskMinute,
+    LiquidationCluster, RiskMinute, LevelTile, MarketCandle, LevelScore,
 )  # fmt: skip
 Standing = TypeVar("Standing", WhaleOrder, Iceberg)
 
@@ -56,6 +60,7 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._tables: dict[str, dict[Key, StoredEvent]] = {table: {} for table in TABLES}
         self._instruments: dict[tuple[str, str], Instrument] = {}
+        self._levels = LevelDrawer()
         self._is_closed = False
 
     def append(self, events: Sequence[StoredEvent]) -> AppendResult:
@@ -152,14 +157,56 @@ class MemoryStore:
     def risk_minutes(self, window: TimeWindow, instrument: str) -> RiskColumns:
         return risk_columns(list(self._rows(RiskMinute, window, instrument, (ALL_EXCHANGES,))))
 
+    def level_tiles(self, window: TimeWindow, exchange: str, instrument: str, *, step_s: int) -> list[LevelTile]:
+        row_us = step_s * LEVEL_COLUMNS * US_PER_SECOND
+        rows = self._rows(LevelTile, _widened(window, row_us), instrument, (exchange,))
+        return sorted((row for row in rows if row.step_s == step_s), key=time_us_of)
+
+    def level_scores(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[LevelScore]:
+        return sorted(self._rows(LevelScore, window, instrument, exchanges), key=score_order)
+
+    def market_candles(self, window: TimeWindow, exchange: str, instrument: str, *, step_s: int) -> list[MarketCandle]:
+        rows = self._rows(MarketCandle, window, instrument, (exchange,))
+        return sorted((row for row in rows if row.step_s == step_s), key=time_us_of)
+
+    def save_level_parameters(self, parameters: LevelParameters) -> None:
+        with self._lock:
+            self._require_open()
+            self._levels.add_parameters(parameters)
+
+    def level_parameters(self, exchange: str, instrument: str) -> list[LevelParameters]:
+        with self._lock:
+            self._require_open()
+            return self._levels.parameters(exchange, instrument)
+
+    def save_levels(self, saved: SavedLevels) -> None:
+        with self._lock:
+            self._require_open()
+            self._levels.save(saved)
+
+    def saved_levels(self, exchange: str, instrument: str) -> SavedLevels | None:
+        with self._lock:
+            self._require_open()
+            return self._levels.saved(exchange, instrument)
+
+    def save_margin_tables(self, tables: Sequence[MarginTable]) -> None:
+        with self._lock:
+            self._require_open()
+            self._levels.save_margins(tables)
+
+    def margin_tables(self) -> list[MarginTable]:
+        with self._lock:
+            self._require_open()
+            return self._levels.margins()
+
     def maintain(self, now_us: int) -> None:
         """Drop the days past retention, whole days as in PostgreSQL."""
         today = now_us // US_PER_DAY
         with self._lock:
             self._require_open()
             for table, rows in self._tables.items():
-                n_days = self._book_retention_days if table == BOOK_CHUNK_TABLE else self._retention_days
-                for key in [key for key, row in rows.items() if time_us_of(row) // US_PER_DAY < today - n_days]:
+                days = {"retention_days": self._retention_days, "book_retention_days": self._book_retention_days}
+                for key in [key for key, row in rows.items() if is_past(table, time_us_of(row) // US_PER_DAY, today, **days)]:
                     del rows[key]
 
     def status(self) -> StoreStatus:
@@ -215,6 +262,7 @@ def _joined(first: TradeBar, then: TradeBar) -> TradeBar:
 def _table_status(table: str, rows: list[StoredEvent]) -> TableStatus:
     times_us = [time_us_of(row) for row in rows]
     n_payload_bytes = sum(len(row.payload) for row in rows if isinstance(row, BookChunk | BookTile))
+    n_payload_bytes += sum(len(row.total) + len(row.by_tier) for row in rows if isinstance(row, LevelTile))
     return TableStatus(
         table=table,
         n_rows_estimate=len(rows),

@@ -12,7 +12,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection
 
 from db.pool import Pool
-from db.rules import BOOK_CHUNK_TABLE, TABLES, US_PER_DAY
+from db.rules import TABLES, US_PER_DAY, is_past
 from db.sql import QUERIES
 from services.domain.windows import from_us
 
@@ -71,8 +71,7 @@ class Partitions:
 
     def _is_past(self, day: Day, today: int) -> bool:
         table, number = day
-        n_days = self._book_retention_days if table == BOOK_CHUNK_TABLE else self._retention_days
-        return number < today - n_days
+        return is_past(table, number, today, retention_days=self._retention_days, book_retention_days=self._book_retention_days)
 
 
 def partition_name(table: str, day: int) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from db.finding_reads import FindingReader
+from db.instrument_ids import InstrumentIds
+from db.level_reads import LevelReader
+from db.level_shelf import LevelShelf
 from db.partitions import Partitions
 from db.pool import Pool
 from db.reads import Reader
@@ -19,6 +22,8 @@ from services.domain.finding_columns import ClusterColumns, MinuteColumns, RiskC
 from services.domain.findings import Iceberg, WhaleOrder, WhaleTrade
 from services.domain.health import StoreStatus, TableStatus
 from services.domain.instruments import Instrument
+from services.domain.levels import LevelParameters, LevelScore, LevelTile, MarketCandle, SavedLevels
+from services.domain.margin import MarginTable
 from services.domain.stored import BookChunk, BookTile, StoredEvent
 from services.domain.windows import TimeWindow, to_us
 from services.ports import AppendResult
@@ -39,9 +44,12 @@ class PostgresStore:
         self.pool = pool
         self._kind: Literal["embedded", "server"] = kind
         self._partitions = Partitions(pool, retention_days=retention_days, book_retention_days=book_retention_days)
-        self._writer = BatchWriter(pool, self._partitions)
+        ids = InstrumentIds(pool)
+        self._writer = BatchWriter(pool, self._partitions, ids)
         self._reader = Reader(pool)
         self._findings = FindingReader(pool)
+        self._levels = LevelReader(pool)
+        self._shelf = LevelShelf(pool, ids)
         self._on_close = on_close
 
     def append(self, events: Sequence[StoredEvent]) -> AppendResult:
@@ -91,6 +99,33 @@ class PostgresStore:
 
     def risk_minutes(self, window: TimeWindow, instrument: str) -> RiskColumns:
         return self._findings.risk_minutes(window, instrument)
+
+    def level_tiles(self, window: TimeWindow, exchange: str, instrument: str, *, step_s: int) -> list[LevelTile]:
+        return self._levels.level_tiles(window, exchange, instrument, step_s=step_s)
+
+    def level_scores(self, window: TimeWindow, instrument: str, exchanges: Sequence[str] = ()) -> list[LevelScore]:
+        return self._levels.level_scores(window, instrument, exchanges)
+
+    def market_candles(self, window: TimeWindow, exchange: str, instrument: str, *, step_s: int) -> list[MarketCandle]:
+        return self._levels.market_candles(window, exchange, instrument, step_s=step_s)
+
+    def save_level_parameters(self, parameters: LevelParameters) -> None:
+        self._shelf.save_level_parameters(parameters)
+
+    def level_parameters(self, exchange: str, instrument: str) -> list[LevelParameters]:
+        return self._shelf.level_parameters(exchange, instrument)
+
+    def save_levels(self, saved: SavedLevels) -> None:
+        self._shelf.save_levels(saved)
+
+    def saved_levels(self, exchange: str, instrument: str) -> SavedLevels | None:
+        return self._shelf.saved_levels(exchange, instrument)
+
+    def save_margin_tables(self, tables: Sequence[MarginTable]) -> None:
+        self._shelf.save_margin_tables(tables)
+
+    def margin_tables(self) -> list[MarginTable]:
+        return self._shelf.margin_tables()
 
     def maintain(self, now_us: int) -> None:
         self._partitions.maintain(now_us)

@@ -1,5 +1,5 @@
--- Every statement of the store but those for findings (finding_queries.sql), by name. Parameters are named; table names are
--- constants here. Times are timestamptz in UTC.
+-- Every statement of the store but those for findings (finding_queries.sql) and predicted levels (level_queries.sql), by name.
+-- Parameters are named; table names are constants here. Times are timestamptz in UTC.
 
 -- name: session
 -- Settings of every connection: the schema of this source, UTC, a bound on every statement; and no compiling of statements that
@@ -337,4 +337,15 @@ UNION ALL SELECT 'heatmap_clusters', min(oldest), max(newest) FROM instruments i
 UNION ALL SELECT 'risk_minutes', min(oldest), max(newest) FROM instruments i,
     LATERAL (SELECT start_time AS oldest FROM risk_minutes e WHERE e.instrument_id = i.instrument_id ORDER BY start_time LIMIT 1) a,
     LATERAL (SELECT start_time AS newest FROM risk_minutes e WHERE e.instrument_id = i.instrument_id ORDER BY start_time DESC LIMIT 1) b
+UNION ALL SELECT 'liquidation_levels', min(oldest), max(newest) FROM instruments i CROSS JOIN (VALUES (60), (300), (3600)) AS steps (step_s),
+    LATERAL (SELECT start_time AS oldest FROM liquidation_levels e
+             WHERE e.instrument_id = i.instrument_id AND e.step_s = steps.step_s ORDER BY start_time LIMIT 1) a,
+    LATERAL (SELECT start_time AS newest FROM liquidation_levels e
+             WHERE e.instrument_id = i.instrument_id AND e.step_s = steps.step_s ORDER BY start_time DESC LIMIT 1) b
+UNION ALL SELECT 'market_candles', min(oldest), max(newest) FROM instruments i,
+    LATERAL (SELECT start_time AS oldest FROM market_candles e WHERE e.instrument_id = i.instrument_id ORDER BY start_time LIMIT 1) a,
+    LATERAL (SELECT start_time AS newest FROM market_candles e WHERE e.instrument_id = i.instrument_id ORDER BY start_time DESC LIMIT 1) b
+UNION ALL SELECT 'level_scores', min(oldest), max(newest) FROM instruments i,
+    LATERAL (SELECT event_time AS oldest FROM level_scores e WHERE e.instrument_id = i.instrument_id ORDER BY event_time LIMIT 1) a,
+    LATERAL (SELECT event_time AS newest FROM level_scores e WHERE e.instrument_id = i.instrument_id ORDER BY event_time DESC LIMIT 1) b
 UNION ALL SELECT 'feed_gaps', min(start_time), max(start_time) FROM feed_gaps;

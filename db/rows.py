@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from db.copy_binary import PG_EPOCH_US, pack_bytes, pack_text, pack_time
 from db.finding_rows import FINDING_ROW_BY_TABLE
+from db.level_rows import LEVEL_ROW_BY_TABLE
 from services.domain.events import FeedGap, Liquidation, MarketMetrics, Trade, event_hash
 from services.domain.stored import BookChunk, BookTile, TradeBar
 
@@ -94,4 +95,5 @@ ROW_BY_TABLE: Final[Mapping[str, Callable[[Any, int], bytes]]] = {
     "orderbook_snapshots": chunk_row,
     "orderbook_tiles": tile_row,
     **FINDING_ROW_BY_TABLE,
+    **LEVEL_ROW_BY_TABLE,
 }

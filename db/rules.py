@@ -1,8 +1,8 @@
 """What both stores agree on: what a row must be, which rows are the same, and what becomes of two that are.
 
-The in-memory store keeps these rules as they stand here; PostgreSQL has them again in db/queries.sql and
-db/finding_queries.sql; what is said of findings alone stands in db/finding_rules.py. One contract suite
-(tests/contract/test_store*.py) runs on both.
+The in-memory store keeps these rules as they stand here; PostgreSQL has them again in db/queries.sql, db/finding_queries.sql
+and db/level_queries.sql; what is said of findings alone stands in db/finding_rules.py, of predicted levels in
+db/level_rules.py. One contract suite (tests/contract/test_*store*.py) runs on both.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from typing import Final
 import msgspec
 
 from db.finding_rules import FINDING_TABLE_BY_TYPE, FINDINGS, finding_key, knows_more, why_refused
+from db.level_rules import LEVEL_ROWS, LEVEL_TABLE_BY_TYPE, TILE_DAYS, level_key, merge_levels, why_level_refused
 from services.domain.errors import StoreRejected
 from services.domain.events import FeedGap, Liquidation, MarketMetrics, Trade, event_hash
 from services.domain.findings import LiquidationCluster, RiskMinute, WhaleTrade
+from services.domain.levels import LevelScore, LevelTile
 from services.domain.numbers import EARLIEST_TIME_US, LATEST_TIME_US
 from services.domain.stored import N_SIZE_CLASSES, TILE_COLUMNS, TILE_STEPS_S, BookChunk, BookTile, StoredEvent, TradeBar
 
@@ -32,6 +34,7 @@ TABLE_BY_TYPE: Final[dict[type, str]] = {
     BookChunk: "orderbook_snapshots",
     BookTile: "orderbook_tiles",
     **FINDING_TABLE_BY_TYPE,
+    **LEVEL_TABLE_BY_TYPE,
 }
 TABLES: Final = tuple(TABLE_BY_TYPE.values())
 BOOK_CHUNK_TABLE: Final = "orderbook_snapshots"  # the one table with a retention of its own
@@ -39,9 +42,17 @@ METRIC_NUMBERS: Final = ("mark_price", "index_price", "funding_rate", "open_inte
 US_PER_DAY: Final = 86_400_000_000
 
 # Tuples and not unions: isinstance with `A | B` costs three times as much, and this runs for every row.
-_MOMENTS: Final = (Liquidation, Trade, MarketMetrics, WhaleTrade, LiquidationCluster)
-_NEVER_CHANGED: Final = (Liquidation, Trade, TradeBar, WhaleTrade, LiquidationCluster, RiskMinute)
+_MOMENTS: Final = (Liquidation, Trade, MarketMetrics, WhaleTrade, LiquidationCluster, LevelScore)
+_NEVER_CHANGED: Final = (Liquidation, Trade, TradeBar, WhaleTrade, LiquidationCluster, RiskMinute, LevelScore)
 _ORDERS: Final = (Liquidation, Trade)
+_JUDGED_ELSEWHERE: Final = (*FINDINGS, *LEVEL_ROWS)
+
+
+def is_past(table: str, day: int, today: int, *, retention_days: int, book_retention_days: int) -> bool:
+    """Whether a day of a table (both counted from the epoch) is past retention: nothing in it reaches into the days kept."""
+    n_days = book_retention_days if table == BOOK_CHUNK_TABLE else retention_days
+    reach = TILE_DAYS if table == TABLE_BY_TYPE[LevelTile] else 0
+    return day + reach < today - n_days
 
 
 def time_us_of(event: StoredEvent) -> int:
@@ -55,6 +66,8 @@ def key_of(event: StoredEvent) -> Key:
     """What makes two rows of one table the same row."""
     if isinstance(event, FINDINGS):
         return finding_key(event)
+    if isinstance(event, LEVEL_ROWS):
+        return level_key(event)
     if isinstance(event, _ORDERS):
         return (event.exchange, event.instrument, event.event_time_us, event_hash(event.dedupe_key))
     if isinstance(event, MarketMetrics):
@@ -70,10 +83,13 @@ def merge(known: StoredEvent, again: StoredEvent) -> StoredEvent:
     """What is kept after `again` came for the key of `known`: `known` itself where nothing was learnt.
 
     Metrics fill what was unknown; a gap is closed, and lasts until the latest end told; a tile with more valid columns, a chunk
-    with more snapshots and a finding that knows more replace the poorer one; everything else stays as it came first.
+    with more snapshots and a finding that knows more replace the poorer one, and so on for predicted levels (db/level_rules.py);
+    everything else stays as it came first.
     """
     if isinstance(known, FINDINGS) and isinstance(again, FINDINGS):
         return again if knows_more(again, known) else known
+    if isinstance(known, LEVEL_ROWS) and isinstance(again, LEVEL_ROWS):
+        return merge_levels(known, again)
     if isinstance(known, MarketMetrics) and isinstance(again, MarketMetrics):
         names = (*METRIC_NUMBERS, "next_funding_time_us")
         news = {name: getattr(again, name) for name in names if getattr(known, name) is None and getattr(again, name) is not None}
@@ -119,8 +135,8 @@ def _check(event: StoredEvent) -> None:
         raise _refusal(event, f"its time was {time_us_of(event)} µs, which is not between 2017 and 2100")
     if not event.exchange or event.instrument == "":
         raise _refusal(event, "its exchange or instrument was empty")
-    if isinstance(event, FINDINGS):
-        why = why_refused(event)
+    if isinstance(event, _JUDGED_ELSEWHERE):
+        why = why_refused(event) if isinstance(event, FINDINGS) else why_level_refused(event)
         if why is not None:
             raise _refusal(event, why)
         return

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import struct
-import threading
 from collections.abc import Iterable, Sequence
 
 from psycopg2 import errors as pg
 from psycopg2.extras import execute_values
 
 from db.copy_binary import pack_rows
+from db.instrument_ids import InstrumentIds
 from db.partitions import Partitions
 from db.pool import Pool, StoreConnection
 from db.rows import ROW_BY_TABLE
@@ -22,17 +22,14 @@ from services.domain.stored import StoredEvent
 from services.domain.windows import from_us
 from services.ports import AppendResult
 
-Name = tuple[str, str]  # exchange, instrument
-
 
 class BatchWriter:
-    """Appends batches. Thread-safe; the ids of instruments are remembered."""
+    """Appends batches. Thread-safe."""
 
-    def __init__(self, pool: Pool, partitions: Partitions) -> None:
+    def __init__(self, pool: Pool, partitions: Partitions, ids: InstrumentIds) -> None:
         self._pool = pool
         self._partitions = partitions
-        self._lock = threading.Lock()
-        self._ids: dict[Name, int] = {}
+        self._ids = ids
 
     def append(self, events: Sequence[StoredEvent]) -> AppendResult:
         """See ports.EventStore. About 9 µs a row in batches of 1,000."""
@@ -69,7 +66,7 @@ class BatchWriter:
     def _packed(self, tables: dict[str, list[StoredEvent]]) -> dict[str, bytes]:
         """The COPY stream of each table, by name; the fixed order of tables keeps two writers from a deadlock."""
         names = {(row.exchange, row.instrument or "") for table, rows in tables.items() if table != "feed_gaps" for row in rows}
-        ids = self._ids_of(names)
+        ids = self._ids.of(names)
         streams = {}
         for table in sorted(tables):
             pack = ROW_BY_TABLE[table]
@@ -98,15 +95,3 @@ class BatchWriter:
     def _commit(borrowed: StoreConnection, fresh: set[str]) -> None:
         borrowed.commit()
         borrowed.staged |= fresh  # only now: a rolled-back transaction takes its staging tables with it
-
-    def _ids_of(self, names: set[Name]) -> dict[Name, int]:
-        ids = self._ids
-        if names <= ids.keys():
-            return ids
-        with self._lock, self._pool.borrow("look up instruments") as borrowed, borrowed.cursor() as cursor:
-            missing = sorted(names - self._ids.keys())
-            exchanges, instruments = [name[0] for name in missing], [name[1] for name in missing]
-            cursor.execute(QUERIES["add_instrument_names"], {"exchanges": exchanges, "instruments": instruments})
-            cursor.execute(QUERIES["instrument_ids"])
-            self._ids = {(exchange, instrument): instrument_id for exchange, instrument, instrument_id in cursor.fetchall()}
-            return self._ids

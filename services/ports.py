@@ -110,7 +110,7 @@ class LevelStore(Protocol):
     def margin_tables(self) -> list[MarginTable]: ...
 
 
-class EventStore(FindingStore, Protocol):
+class EventStore(FindingStore, LevelStore, Protocol):
     """Where 30 days of history live: events, what is made of them, and findings.
 
     `append` is idempotent (the same event again is a duplicate, not an error) and all-or-nothing a batch. Some rows may say more

@@ -1,4 +1,4 @@
-"""What goes to the store beside raw events: one-second trade bars, book minutes, tiles of the book's heatmap, findings."""
+"""What goes to the store beside raw events: one-second trade bars, book minutes, tiles of the book's heatmap, findings, levels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from services.domain.events import FeedGap, Liquidation, MarketMetrics, Trade
 from services.domain.findings import Finding
+from services.domain.levels import LevelScore, LevelTile, MarketCandle
 
 # Upper bounds in USD of the trade size classes; the last class is open. One fixed table, so that bars of any day add up.
 SIZE_CLASS_BOUNDS_USD: Final = (1_000.0, 10_000.0, 100_000.0, 1_000_000.0)
@@ -75,5 +76,17 @@ class BookTile(msgspec.Struct, frozen=True, kw_only=True, tag="tile", gc=False):
     payload: bytes
 
 
-StoredEvent = Liquidation | Trade | TradeBar | MarketMetrics | FeedGap | BookChunk | BookTile | Finding
+StoredEvent = (
+    Liquidation
+    | Trade
+    | TradeBar
+    | MarketMetrics
+    | FeedGap
+    | BookChunk
+    | BookTile
+    | Finding
+    | LevelTile
+    | MarketCandle
+    | LevelScore
+)
 """A Trade in the store is a large one (`large_trades`); all trades are kept as bars."""

@@ -236,6 +236,7 @@ def test_status_tells_the_span_of_every_table(store: EventStore) -> None:
         "feed_gaps": (T0, T0), "orderbook_snapshots": (T0, T0), "orderbook_tiles": (T0, T0),
         "whale_orders": (None, None), "icebergs": (None, None), "whale_trades": (None, None),
         "market_minutes": (None, None), "heatmap_clusters": (None, None), "risk_minutes": (None, None),
+        "liquidation_levels": (None, None), "market_candles": (None, None), "level_scores": (None, None),
     }  # fmt: skip
     assert status.n_bytes == sum(table.n_bytes for table in status.tables) > 0
     assert status.version
