@@ -7,7 +7,7 @@ that exchange, and what was not watched as spans: analytics/level_history.py tak
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
@@ -21,16 +21,12 @@ from services.domain.finding_columns import MinuteColumns
 from services.domain.level_tiles import LevelMatrix
 from services.domain.margin import MarginTable
 from services.domain.quantise import Float32
-from services.ports import EventStore, LevelStore
+from services.ports import EventStore
 
 MINUTE_US: Final = 60_000_000
 SIGMA_LOOK_BACK_US: Final = 3_600_000_000
 # Of a contract whose table is not stored: the rate of the lowest tier of most large contracts (docs/liquidation_prices.md).
 FALLBACK_MAINTENANCE_RATE: Final = 0.005
-
-
-class StoreOfLevels(EventStore, LevelStore, Protocol):
-    """A store of events that keeps predicted levels too."""
 
 
 def map_history(matrix: LevelMatrix, minutes: MinuteColumns, *, lead_us: int = LEAD_US) -> MapHistory:
@@ -82,7 +78,7 @@ def prices_on_map(events: LiquidationColumns, exchange: str, table: MarginTable 
     )
 
 
-def margin_table(store: StoreOfLevels, exchange: str, instrument: str) -> MarginTable | None:
+def margin_table(store: EventStore, exchange: str, instrument: str) -> MarginTable | None:
     """The stored table of one contract."""
     tables = (table for table in store.margin_tables() if (table.exchange, table.instrument) == (exchange, instrument))
     return next(tables, None)
@@ -99,12 +95,12 @@ def counted_fee(exchange: str) -> float:
     return rule.taker_fee_rate if rule.counts_taker_fee else 0.0
 
 
-def feed_spans(gaps: Sequence[FeedGap], instrument: str, *, end_us: int) -> Int64:
-    """(g, 2) spans [start, end) in which liquidations of the instrument were not watched; an open gap lasts until `end_us`."""
+def feed_spans(gaps: Sequence[FeedGap], instrument: str, *, end_us: int, kind: EventKind = EventKind.LIQUIDATION) -> Int64:
+    """(g, 2) spans [start, end) in which a feed of the instrument was not watched; an open gap lasts until `end_us`."""
     spans = [
         (gap.start_time_us, end_us if gap.end_time_us is None else gap.end_time_us)
         for gap in gaps
-        if gap.kind == EventKind.LIQUIDATION and gap.instrument in (None, instrument)
+        if gap.kind == kind and gap.instrument in (None, instrument)
     ]
     return np.array(spans, np.int64).reshape(len(spans), 2)
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from services.analyst.level_maps import (
     SIGMA_LOOK_BACK_US,
-    StoreOfLevels,
     feed_spans,
     hole_spans,
     map_history,
@@ -38,6 +37,7 @@ from services.domain.events import Float64, Int64
 from services.domain.level_tiles import LevelMatrix, level_matrix
 from services.domain.levels import Interval, LevelParameters, LevelScore
 from services.domain.windows import US_PER_SECOND, TimeWindow
+from services.ports import EventStore
 
 SCORE_STEP_S: Final = 300
 SCORE_WINDOW_S: Final = 7 * 86_400
@@ -62,7 +62,7 @@ class _Case:
 
 
 def rolling_score(
-    store: StoreOfLevels,
+    store: EventStore,
     exchange: str,
     instrument: str,
     *,
@@ -103,7 +103,7 @@ def rolling_score(
     )
 
 
-def _case(store: StoreOfLevels, exchange: str, instrument: str, window: TimeWindow, parameters: ScoreParameters) -> _Case:
+def _case(store: EventStore, exchange: str, instrument: str, window: TimeWindow, parameters: ScoreParameters) -> _Case:
     """Everything of the window, read from the store."""
     first_us = window.start_us - parameters.lead_us - parameters.oldest_us
     maps_window = TimeWindow(first_us, window.end_us)
