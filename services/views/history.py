@@ -38,6 +38,7 @@ from services.domain.windows import US_PER_SECOND, TimeWindow
 from services.ports import EventStore, LiveFindings, LiveSnapshot, LiveState
 from services.views.cache import RecentCache
 from services.views.found import LatestBlocks, joined_minutes, joined_tracked, joined_trades, seen_lately
+from services.views.level_rows import LevelRows
 
 MINUTE_US: Final = 60 * US_PER_SECOND
 HOUR_US: Final = 60 * MINUTE_US
@@ -59,6 +60,8 @@ class History:
         self._live = live
         self._blocks: RecentCache[Any] = RecentCache(MAX_BLOCKS)
         self._latest = LatestBlocks()
+        levels = LevelRows(store, self._ask)
+        self.level_matrix, self.latest_levels = levels.matrix, levels.latest  # predicted levels
         self.store_error: str | None = None
 
     def liquidations(self, window: TimeWindow, instrument: str, exchanges: Sequence[str], now_us: int) -> LiquidationColumns:
