@@ -17,24 +17,20 @@ from services.domain.errors import DecodeError
 from services.domain.instruments import Instrument
 from services.exchanges import wire
 from services.exchanges.adapter import HistoryRequest
+from services.exchanges.bybit_rest import EXCHANGE, one_side
 from services.exchanges.history import (
     STEP_MS,
     CandleRow,
     HistoryRow,
     OpenInterestRow,
-    amount,
     new_candle,
     new_reading,
     spans,
     within,
 )
 
-EXCHANGE: Final = "bybit"
 CANDLES_DOCS: Final = "https://bybit-exchange.github.io/docs/v5/market/kline"
 OPEN_INTEREST_DOCS: Final = "https://bybit-exchange.github.io/docs/v5/market/open-interest"
-SINGLE_SIDE_DOCS: Final = (
-    "https://announcements.bybit.com/en/article/update-to-the-open-interest-oi-calculation-method-blta89d9c88819bfebe/"
-)
 
 _DAYS: Final = 30  # public back to the launch; no more is asked for than elsewhere
 _CANDLES_EACH: Final = 1_000
@@ -105,13 +101,6 @@ class BybitHistory:
             raise wire.malformed(EXCHANGE, body, error) from None
 
 
-def one_side_base(both: wire.Text, single: wire.Text) -> float | None:
-    """Open interest of one side in base coin: the single figure, else half of the sum of both; None where neither is there."""
-    if single not in (None, ""):
-        return amount(single, "singleOpenInterest")
-    return None if both in (None, "") else amount(both, "openInterest") / 2
-
-
 def _candle_requests(instrument: Instrument, start_us: int, end_us: int) -> Iterator[HistoryRequest]:
     for span in spans(start_us, end_us, n_each=_CANDLES_EACH, days=_DAYS):
         yield HistoryRequest(
@@ -146,10 +135,10 @@ def _reading_rows(body: bytes, instrument: Instrument) -> Iterator[OpenInterestR
     result = _readings.decode(body).result
     _refuse_other(result, instrument)
     for row in result.rows:
-        interest = one_side_base(row.open_interest, row.single_open_interest)
+        interest = one_side(row.single_open_interest, row.open_interest, name="openInterest")
         if interest is None:
             raise DecodeError("openInterest was absent; a number was expected", reason="missing_number")
-        yield new_reading(row.timestamp, interest)
+        yield new_reading(row.timestamp, float(interest))
 
 
 def _refuse_other(result: _Candles | _Readings, instrument: Instrument) -> None:

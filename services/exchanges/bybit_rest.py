@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Final, Generic, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -20,6 +21,9 @@ from services.exchanges.adapter import InstrumentPage, RestLimits, RestRequest
 
 EXCHANGE: Final = "bybit"
 DOCS: Final = "https://bybit-exchange.github.io/docs/v5"
+SINGLE_SIDE_DOCS: Final = (
+    "https://announcements.bybit.com/en/article/update-to-the-open-interest-oi-calculation-method-blta89d9c88819bfebe/"
+)
 _TOO_MANY: Final = frozenset({10006, 10018})
 _BAN_S: Final = 600.0  # a 403 means that the address is banned for about ten minutes
 _INSTRUMENTS_PATH: Final = "/v5/market/instruments-info?category=linear&limit=1000"
@@ -34,6 +38,8 @@ class TickerRow(msgspec.Struct, rename="camel"):
     index_price: wire.Text = None
     open_interest: wire.Text = None
     open_interest_value: wire.Text = None
+    single_open_interest: wire.Text = None
+    single_open_interest_value: wire.Text = None
     funding_rate: wire.Text = None
     next_funding_time: str | int | None = None
 
@@ -162,7 +168,7 @@ class BybitRest:
 
 
 def new_metrics(row: TickerRow, instrument: Instrument, event_time_us: int, received_time_us: int) -> MarketMetrics:
-    """What a ticker says of mark, index, funding and open interest (in base units); None where it does not."""
+    """What a ticker says of mark, index, funding and open interest of one side (in base units); None where it does not."""
     return MarketMetrics(
         exchange=EXCHANGE,
         instrument=instrument.instrument,
@@ -172,9 +178,21 @@ def new_metrics(row: TickerRow, instrument: Instrument, event_time_us: int, rece
         index_price=wire.optional_price(row.index_price, name="indexPrice"),
         funding_rate=wire.optional_rate(row.funding_rate, name="fundingRate"),
         next_funding_time_us=wire.optional_time_us(int(row.next_funding_time)) if row.next_funding_time else None,
-        open_interest_base=wire.optional_amount(row.open_interest, name="openInterest"),
-        open_interest_usd=wire.optional_amount(row.open_interest_value, name="openInterestValue"),
+        open_interest_base=one_side(row.single_open_interest, row.open_interest, name="openInterest"),
+        open_interest_usd=one_side(row.single_open_interest_value, row.open_interest_value, name="openInterestValue"),
     )
+
+
+def one_side(single: wire.Text, both: wire.Text, *, name: str) -> Decimal | None:
+    """Open interest counted once for each contract, as other exchanges do; None where neither is there.
+
+    Bybit's older fields are the sum of long and short, twice that; the `single…` ones came on 2026-06-11. Source: SINGLE_SIDE_DOCS.
+    """
+    number = wire.optional_amount(single, name=f"single {name}")
+    if number is not None:
+        return number
+    number = wire.optional_amount(both, name=name)
+    return None if number is None else number / 2
 
 
 def _reading(body: bytes, read: Callable[[], T]) -> T:

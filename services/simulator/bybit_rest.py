@@ -19,7 +19,7 @@ _INTERVALS_MS: Final = {
 
 
 def ticker_fields(market: SymbolMarket, event_ms: int) -> dict[str, str]:
-    """The fields of a linear ticker, all strings; open interest in base coin."""
+    """The fields of a linear ticker, all strings; open interest in base coin, of both sides and (`single`) of one."""
     venue = market.venues["bybit"]
     contract, book = venue.contract, venue.book
     price, lot = contract.price.text, contract.lot.text
@@ -37,8 +37,10 @@ def ticker_fields(market: SymbolMarket, event_ms: int) -> dict[str, str]:
         "prevPrice1h": reference,
         "markPrice": price(contract.price_ticks(venue.mark_price)),
         "indexPrice": price(contract.price_ticks(market.index_price)),
-        "openInterest": lot(lots),
-        "openInterestValue": f"{lots * contract.base_per_lot * venue.mark_price:.2f}",
+        "openInterest": lot(2 * lots),
+        "openInterestValue": f"{2 * lots * contract.base_per_lot * venue.mark_price:.2f}",
+        "singleOpenInterest": lot(lots),
+        "singleOpenInterestValue": f"{lots * contract.base_per_lot * venue.mark_price:.2f}",
         "turnover24h": f"{venue.traded_lots * contract.base_per_lot * venue.mark_price:.4f}",
         "volume24h": lot(venue.traded_lots),
         "nextFundingTime": str(next_funding_ms(event_ms)),

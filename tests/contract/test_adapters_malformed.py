@@ -165,3 +165,11 @@ def check_answer_of_each_kind(adapter: ExchangeAdapter, instrument: Instrument, 
             assert_lawful(event)
     with suppress(DecodeError):
         assert adapter.parse_time_us(body) > 0
+    for request in adapter.history_requests(instrument, RECEIVED_US - 600_000_000, RECEIVED_US):
+        with suppress(DecodeError):
+            assert all(row.start_time_us >= request.start_us for row in adapter.parse_history(request, body, instrument))
+    for tiers in adapter.margin_requests([instrument]):
+        with suppress(DecodeError):
+            adapter.next_margin_request(tiers, body)
+        with suppress(DecodeError):
+            assert all(table.instrument == instrument.instrument for table in adapter.parse_margin(tiers, [body], RECEIVED_US))
