@@ -5,7 +5,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from services.simulator.traders import PositionSide, TraderPool
+from services.simulator.positions import PositionSide
+from services.simulator.traders import TraderPool
 
 #: A run is this many liquidations of one side within the window, and over when fewer than half are left in it.
 WINDOW_S: Final = 10.0
@@ -37,15 +38,20 @@ class StagedCascade:
         self._left_s = 0.0
         self.position_side: PositionSide | None = None
 
-    def begin(self, mark_price: float, position_side: PositionSide | None = None, count: int | None = None) -> None:
-        """Seat `count` positions behind the mark and start to push; without a side a drawn one. One already on is replaced."""
+    def begin(
+        self, mark_price: float, last_price: float, position_side: PositionSide | None = None, count: int | None = None
+    ) -> None:
+        """Plant `count` positions behind the mark, others against them at the last trade's price, and start to push.
+
+        Without a side a drawn one. One already on is replaced.
+        """
         drawn: PositionSide = "long" if self._rng.random() < 0.5 else "short"
         self.position_side = drawn if position_side is None else position_side
         n_seated = _DEFAULT_COUNT if count is None else count
         sign = -1.0 if self.position_side == "long" else 1.0
         distances_bps = [0.3 + _REACH_BPS * index / n_seated for index in range(n_seated)]
         prices = [mark_price * (1 + sign * distance_bps * 1e-4) for distance_bps in distances_bps]
-        self._waiting = set(self._traders.seat(self.position_side, prices))
+        self._waiting = set(self._traders.seat(self.position_side, prices, price=last_price))
         self._left_s = _LONGEST_S
 
     def push_bps(self, fallen: set[int], *, dt_s: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from services.simulator.instruments import EXCHANGES, Exchange
-from services.simulator.traders import PositionSide
+from services.simulator.positions import PositionSide
 
 #: Faults that change the stream of frames, by how they end: after `count` frames or after `seconds`.
 COUNTED: Final = frozenset({"gap", "duplicate", "reorder", "crossed_book"})

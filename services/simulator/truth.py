@@ -9,7 +9,7 @@ from services.simulator.icebergs import IcebergChange
 from services.simulator.instruments import EXCHANGES, Contract, Exchange
 from services.simulator.market import SymbolMarket
 from services.simulator.plants import ExecutedWhale
-from services.simulator.traders import PositionSide
+from services.simulator.positions import PositionSide
 from services.simulator.venue import ForcedOrder, Venue, VenueStep
 from services.simulator.walls import Wall
 

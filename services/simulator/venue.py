@@ -15,15 +15,21 @@ from services.simulator.cascades import StagedCascade, least_run
 from services.simulator.icebergs import IcebergChange
 from services.simulator.instruments import MAX_LEVELS, Contract, Exchange, SymbolSpec
 from services.simulator.makers import Makers
+from services.simulator.margin_rates import margin_rate
 from services.simulator.plants import ExecutedWhale, PlantRates, Plants, WhaleOrderPlan
+from services.simulator.positions import Position, PositionSide, TrueMap
 from services.simulator.prices import Regime
-from services.simulator.traders import Position, PositionSide, TraderPool
+from services.simulator.traders import TraderPool
 from services.simulator.walls import Wall
 
 #: Depth and flow of each exchange relative to Binance.
 EXCHANGE_SHARE: Final[dict[Exchange, float]] = {"binance": 1.0, "okx": 0.55, "bybit": 0.7}
 #: Mean notional of one resting level of the deepest book, USD.
 _LEVEL_USD: Final = 52_000.0
+#: A taker's order: median in mean levels, and spread of its logarithm; activity in the long run, over that of a calm market.
+_TAKER_LEVELS: Final = 0.12
+_TAKER_SIGMA: Final = 1.5
+_USUAL_ACTIVITY: Final = 1.4
 #: The share of stale quotes that trades; the rest is cancelled in time.
 _TRADED_SHARE: Final = 0.4
 #: At most this many levels trade when the fair price jumps over them in one step.
@@ -114,18 +120,33 @@ class Venue:
         self.traders = TraderPool(
             rate_hz=style.rate_hz,
             is_steady=style.is_calm,
+            margin=margin_rate(contract.exchange, spec.name),
             typical_usd=9_000.0 * math.sqrt(spec.depth_factor) * share,
+            traded_usd_hz=_USUAL_ACTIVITY * self._flow_hz * _TAKER_LEVELS * self._level_usd * math.exp(_TAKER_SIGMA**2 / 2),
             base_per_lot=contract.base_per_lot,
-            rng=self._rng,
+            rng=random.Random(f"{seed}/{contract.exchange}/{contract.symbol}/traders"),
         )
         self.cascade = StagedCascade(self.traders, rng=plant_rng)
         #: Liquidations of one side within the window of cascades.py that count as a cascade here.
         self.cascade_least = least_run(style.rate_hz)
-        self.open_interest_base = 90_000.0 * self._level_usd / spec.reference_price
+        self._time_s = 0.0
         self._forced_now = 0
         self._wall_changes: list[Wall] = []
         self._iceberg_changes: list[IcebergChange] = []
         self._fill_book(spec.reference_price)
+
+    @property
+    def open_interest_lots(self) -> int:
+        """What is open: all longs, which are all shorts."""
+        return self.traders.open_interest_lots
+
+    @property
+    def open_interest_base(self) -> float:
+        return self.open_interest_lots * self.contract.base_per_lot
+
+    def true_map(self) -> TrueMap:
+        """Where every open position would be liquidated."""
+        return self.traders.true_map()
 
     def force(self, count: int) -> None:
         """Liquidate exactly `count` positions at the next step, besides those that are due."""
@@ -133,7 +154,8 @@ class Venue:
 
     def begin_cascade(self, position_side: PositionSide | None = None, count: int | None = None) -> None:
         """Stage a cascade: positions close one behind the other, and a price under pressure until they have fallen."""
-        self.cascade.begin(self.mark_price, position_side, count)
+        last_price = self.last_trade.price_ticks * self.contract.price.step
+        self.cascade.begin(self.mark_price, last_price, position_side, count)
 
     def step(self, fair_price: float, regime: Regime) -> tuple[VenueStep, float]:
         """Advance by one step; returns what happened and the push on the shared price in bps.
@@ -141,6 +163,7 @@ class Venue:
         cost    about 0.1 ms: some sixty level updates
         """
         rng = self._rng
+        self._time_s += self._dt_s
         self._basis_bps += 0.02 * rng.gauss(0.0, 1.0) - 0.01 * self._basis_bps
         fair_ticks = fair_price * (1 + self._basis_bps * 1e-4) / self.contract.price.step
         self.mark_price += 0.35 * (fair_ticks * self.contract.price.step - self.mark_price)
@@ -148,19 +171,21 @@ class Venue:
         trades: list[Trade] = []
         if self.plants.begins_cascade(dt_s=self._dt_s):
             self.begin_cascade()
-        liquidations = self._liquidate(trades, regime)
+        liquidations = self._liquidate(trades)
+        n_forced = len(trades)
         whale = self.plants.whale(dt_s=self._dt_s)
         whales = [self._execute_whale(whale, trades)] if whale is not None else []
         trades += self._random_takers(regime)
         after = self.book.mid_ticks()
         push_bps = 0.0 if before is None or after is None else 0.15 * (after - before) / fair_ticks * 1e4
         fair_ticks, blocked_bps = self._requote(fair_ticks, trades, regime)
+        for trade in trades[n_forced:]:
+            self.traders.trade(trade.price_ticks * self.contract.price.step, trade.lots, time_s=self._time_s)
         if trades:
             self.last_trade = trades[-1]
             self.traded_lots += sum(trade.lots for trade in trades)
             self.high_ticks = max(self.high_ticks, *(trade.price_ticks for trade in trades))
             self.low_ticks = min(self.low_ticks, *(trade.price_ticks for trade in trades))
-            self.open_interest_base *= 1 + rng.gauss(0.0, 1e-5)
         fallen = {order.position.trader_id for order in liquidations}
         push_bps += 3.0 * self.cascade.push_bps(fallen, dt_s=self._dt_s)
         walls, self._wall_changes = self._wall_changes, []
@@ -170,13 +195,8 @@ class Venue:
 
     # -- flow ---------------------------------------------------------------------------------------------------
 
-    def _liquidate(self, trades: list[Trade], regime: Regime) -> list[ForcedOrder]:
-        if self._is_calm:
-            due = self.traders.steady(self.mark_price, dt_s=self._dt_s)
-        else:
-            spread_bps = 0.9 * regime.volatility_bps * self.spec.volatility
-            self.traders.arrive(self.mark_price, spread_bps=spread_bps, dt_s=self._dt_s)
-            due = []
+    def _liquidate(self, trades: list[Trade]) -> list[ForcedOrder]:
+        due = self.traders.steady(self.mark_price, dt_s=self._dt_s) if self._is_calm else []
         due += self.traders.due(self.mark_price, limit=12)
         if self._forced_now:
             due += self.traders.doomed(self.mark_price, self._forced_now)
@@ -197,6 +217,8 @@ class Venue:
         lots = min(position.lots, max(1, near // 3))
         fills = side.sweep(lots)
         trades += self._as_trades(fills, taker_buys)
+        step = self.contract.price.step
+        self.traders.liquidated(position, [(fill.price_ticks * step, fill.lots) for fill in fills], time_s=self._time_s)
         return ForcedOrder(
             position=position,
             lots=lots,
@@ -225,7 +247,7 @@ class Venue:
         while expected > 0 and rng.random() < expected:
             expected -= 1
             taker_buys = rng.random() < 0.5
-            notional_usd = 0.12 * self._level_usd * math.exp(rng.gauss(0.0, 1.5))
+            notional_usd = _TAKER_LEVELS * self._level_usd * math.exp(rng.gauss(0.0, _TAKER_SIGMA))
             side = self.book.asks if taker_buys else self.book.bids
             lots = self.contract.lots_of_usd(min(notional_usd, 12 * self._level_usd), self.mark_price)
             trades += self._as_trades(side.sweep(lots), taker_buys)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
@@ -17,7 +15,6 @@ from hypothesis import strategies as st
 from services.simulator.book import Book, BookSide
 from services.simulator.instruments import EXCHANGES, MAX_LEVELS, Exchange, Grid, symbol_spec
 from services.simulator.market import Market
-from services.simulator.traders import TraderPool, maintenance_margin_rate, open_position
 from services.simulator.venue import Venue, VenueStep
 from services.simulator.views import DepthView, changes_of
 from services.simulator.walls import Wall
@@ -126,57 +123,6 @@ def test_liquidations_come_in_clusters_and_not_evenly() -> None:
     mean = sum(counts) / len(counts)
     variance = sum((count - mean) ** 2 for count in counts) / len(counts)
     assert variance > 1.5 * mean  # a Poisson flow has 1
-
-
-@given(
-    entry_price=st.floats(0.0001, 200_000),
-    leverage=st.sampled_from([2, 5, 10, 20, 25, 50, 75, 100, 125]),
-    lots=st.integers(1, 1_000_000),
-)
-def test_liquidation_comes_after_entry_and_before_bankruptcy(entry_price: float, leverage: int, lots: int) -> None:
-    long = open_position(1, "long", entry_price=entry_price, leverage=leverage, lots=lots)
-    short = open_position(2, "short", entry_price=entry_price, leverage=leverage, lots=lots)
-    assert 0 < long.bankruptcy_price < long.liquidation_price < entry_price
-    assert entry_price < short.liquidation_price < short.bankruptcy_price
-    # The published formula, in its margin form: equity equals maintenance margin at the liquidation price.
-    equity = entry_price / leverage + long.liquidation_price - entry_price
-    assert equity == pytest.approx(maintenance_margin_rate(leverage) * entry_price, rel=1e-6)
-    assert short.liquidation_price - entry_price == pytest.approx(entry_price - long.liquidation_price, rel=1e-6)
-
-
-def test_the_mass_of_liquidation_prices_follows_the_leverage_traders_choose() -> None:
-    pool = TraderPool(rate_hz=0.0, typical_usd=10_000, base_per_lot=0.001, rng=random.Random(11))
-    for _ in range(5_000):
-        pool.arrive(100.0, spread_bps=1.0, dt_s=0.1)
-    lots_at: dict[float, list[int]] = defaultdict(list)
-    leverage_at: dict[float, set[int]] = defaultdict(set)
-    for position in pool.positions():
-        distance = abs(position.liquidation_price - 100.0) / 100.0
-        lots_at[round(distance, 9)].append(position.lots)
-        leverage_at[round(distance, 9)].add(position.leverage)
-    chosen = {5: 0.06, 10: 0.17, 20: 0.22, 25: 0.15, 50: 0.18, 75: 0.08, 100: 0.1, 125: 0.04}
-    # Everybody entered at 100: their liquidation prices stand at one distance for each leverage.
-    assert leverage_at == {round(1 / times - maintenance_margin_rate(times), 9): {times} for times in chosen}
-    n_by_leverage = {leverage_at[distance].pop(): len(lots) for distance, lots in lots_at.items()}
-    n_all = sum(n_by_leverage.values())
-    assert n_all > 800
-    for leverage, share in chosen.items():
-        assert n_by_leverage[leverage] / n_all == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / n_all))
-
-
-def test_due_takes_exactly_the_positions_the_mark_has_crossed_nearest_first() -> None:
-    pool = TraderPool(rate_hz=20.0, typical_usd=10_000, base_per_lot=0.001, rng=random.Random(4))
-    for _ in range(100):
-        pool.arrive(100.0, spread_bps=8.0, dt_s=0.1)
-    everybody = list(pool.positions())
-    crossed = [each for each in everybody if each.position_side == "long" and each.liquidation_price >= 99.95]
-    crossed += [each for each in everybody if each.position_side == "short" and each.liquidation_price <= 99.95]
-    taken = pool.due(99.95, limit=10_000)
-    assert {each.trader_id for each in taken} == {each.trader_id for each in crossed}
-    assert len(taken) > 10
-    longs = [each.liquidation_price for each in taken if each.position_side == "long"]
-    assert longs == sorted(longs, reverse=True)
-    assert len(pool) == len(everybody) - len(taken)
 
 
 def test_forcing_liquidates_exactly_that_many() -> None:
