@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.signal import find_peaks, peak_widths
 
 from services.analytics.density import Density
+from services.analytics.peaks import owners_of, peaks_of
 from services.domain.columns import LiquidationColumns
-from services.domain.events import Float64, Int64
+from services.domain.events import Float64
 
 PROMINENCE_SHARE: Final = 0.05
 
@@ -41,16 +41,6 @@ class Cluster:
         return self.long_usd + self.short_usd
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Peaks:
-    """Peaks in order of price: their place (index on the grid), bounds in price, and prominence in units of the density."""
-
-    place: Int64
-    low: Float64
-    high: Float64
-    prominence: Float64
-
-
 def find_clusters(
     density: Density, events: LiquidationColumns, *, mid: float, prominence_share: float = PROMINENCE_SHARE
 ) -> tuple[Cluster, ...]:
@@ -65,10 +55,10 @@ def find_clusters(
     cost     O(n log k) for n events and k peaks        oracle  scipy.signal.find_peaks, peak_widths; a slow twin in the tests
     """
     _check(events, mid=mid, prominence_share=prominence_share)
-    peaks = _find_peaks(density, prominence_share)
+    peaks = peaks_of(density.usd_per_price, density.grid, prominence_share=prominence_share)
     if peaks is None or not len(events):
         return ()
-    owner = _owners(events.price, peaks)
+    owner = owners_of(events.price, peaks)
     inside = owner >= 0
     n_peaks = len(peaks.place)
 
@@ -93,37 +83,6 @@ def find_clusters(
         )
         for rank, index in enumerate(order)
     )
-
-
-def _find_peaks(density: Density, prominence_share: float) -> _Peaks | None:
-    """The peaks that are prominent enough; None for a density that is zero everywhere."""
-    highest = float(density.usd_per_price.max())
-    if not highest > 0:
-        return None
-    # A zero on each end: a peak on the first or last point is one too, and the highest rises from the ground.
-    curve = np.concatenate([[0.0], density.usd_per_price, [0.0]])
-    bound = prominence_share * highest
-    place, found = find_peaks(curve, height=bound, prominence=bound)
-    bases = (found["prominences"], found["left_bases"], found["right_bases"])
-    _, _, left, right = peak_widths(curve, place, rel_height=0.5, prominence_data=bases)
-    grid = density.grid
-    index = np.arange(len(grid), dtype=np.float64)
-    return _Peaks(
-        place=place - 1,
-        low=np.interp(left - 1, index, grid),
-        high=np.interp(right - 1, index, grid),
-        prominence=found["prominences"],
-    )
-
-
-def _owners(prices: Float64, peaks: _Peaks) -> Int64:
-    """The peak that each price belongs to, −1 for none: the innermost of the nested bounds around it."""
-    cuts = np.unique(np.concatenate([peaks.low, peaks.high]))
-    owner_of = np.full(len(cuts) + 1, -1, np.int64)  # piece i lies between cuts i − 1 and i
-    for index in np.argsort(peaks.low - peaks.high, kind="stable"):  # the widest first, so that what is inside is painted over it
-        first, last = np.searchsorted(cuts, [peaks.low[index], peaks.high[index]])
-        owner_of[first + 1 : last + 1] = index
-    return owner_of[np.searchsorted(cuts, prices, side="right")]
 
 
 def _check(events: LiquidationColumns, *, mid: float, prominence_share: float) -> None:

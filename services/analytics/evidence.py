@@ -15,7 +15,7 @@ import numpy as np
 from services.analytics.swings import Swing
 from services.analytics.volume_profile import VolumeNode
 from services.domain.columns import Bool1D
-from services.domain.events import Float64, Int64
+from services.domain.events import Float64, Int64, PositionSide
 from services.domain.quantise import Float32
 from services.domain.words import usd_words
 
@@ -77,10 +77,13 @@ class RestingGrid:
 
 @dataclass(frozen=True, slots=True)
 class PredictedMass:
-    """Open positions in USD that would be liquidated near a price, of both sides."""
+    """Open positions in USD that would be liquidated near a price; between which prices and of which side, where that is known."""
 
     price: float
     notional_usd: float
+    low_price: float | None = None
+    high_price: float | None = None
+    position_side: PositionSide | None = None
 
 
 def resting_evidence(grid: RestingGrid) -> tuple[Evidence, ...]:
@@ -178,8 +181,12 @@ def _of_swing(swing: Swing) -> Evidence:
 
 
 def _of_mass(mass: PredictedMass, largest_usd: float) -> Evidence:
-    words = f"{usd_words(mass.notional_usd)} predicted to be liquidated near {price_words(mass.price)}"
-    return Evidence("predicted", mass.price, mass.price, mass.price, mass.notional_usd / largest_usd, mass.notional_usd, words)
+    low = mass.price if mass.low_price is None else mass.low_price
+    high = mass.price if mass.high_price is None else mass.high_price
+    whose = f" of {mass.position_side}s" if mass.position_side is not None else ""
+    where = f" ({price_words(low)} to {price_words(high)})" if low < high else ""
+    words = f"{usd_words(mass.notional_usd)}{whose} predicted to be liquidated near {price_words(mass.price)}{where}"
+    return Evidence("predicted", mass.price, low, high, mass.notional_usd / largest_usd, mass.notional_usd, words)
 
 
 def _top_of_columns(usd: Float64) -> Bool1D:
