@@ -11,7 +11,7 @@ from services.domain.levels import LevelTile
 from services.domain.windows import TimeWindow
 from services.views.history import History
 from tests.store_rows import BTC, HOUR, MINUTE, SECOND
-from tests.ui.world import AWAY, live_state
+from tests.ui.world import AWAY, SwitchedStore, live_state
 
 T0 = 500_000 * HOUR // (60 * HOUR) * 60 * HOUR  # a row begins here at every step
 NOW = T0 + 4 * HOUR + 30 * MINUTE + 20 * SECOND
@@ -187,3 +187,17 @@ def test_rows_of_a_long_past_are_not_kept_for_ever() -> None:
     tiles.new_asks()
     assert known(history, now_us, window) == 199 * 60
     assert tiles.new_asks() == [(0, 40, 60)]
+
+
+def test_a_real_store_gives_the_same_maps() -> None:
+    tiles, history = a_history()
+    filled(tiles, T0, NOW, but=(T0 + 3 * HOUR,))
+    store = SwitchedStore()
+    store.append(list(tiles.rows.values()))
+    stored = History(store, live_state())  # type: ignore[arg-type]
+    span = {"step_s": 60, "reach": 0.1}
+    one, other = (each.level_matrix(FOUR_HOURS, BTC, "okx", NOW, **span) for each in (history, stored))
+    np.testing.assert_array_equal(one.usd, other.usd)
+    np.testing.assert_array_equal(one.is_known, other.is_known)
+    assert one.is_known.sum() == 239
+    assert stored.latest_levels(BTC, ("okx",), NOW)["okx"].time_us == NOW // MINUTE * MINUTE
