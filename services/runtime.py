@@ -16,10 +16,15 @@ from config import Settings
 from services.analyst.analyst import MAX_DUE, Analyst
 from services.analyst.cluster_rows import ClusterSettings
 from services.analyst.desk import InstrumentDesk
+from services.analyst.level_desk import LevelDesk, LevelStanding
+from services.analyst.level_scores import rolling_score
+from services.analyst.level_terms_source import TermsSource
 from services.clock import SystemClock
 from services.domain.errors import ConfigError
 from services.domain.health import SystemHealth
 from services.domain.instruments import Instrument
+from services.domain.margin import MarginTable
+from services.exchanges.binance_margin import bundled_margin_table
 from services.exchanges.bundled import bundled_instruments
 from services.ingest.collector import Collector, CollectorSettings, ExchangeEndpoints
 from services.ingest.replay import ReplayCollector
@@ -64,6 +69,7 @@ class Runtime:
         self.clock: Clock = SystemClock()
         self.collector: CollectorFace | None = None
         self.analyst: Analyst | None = None
+        self._level_desks: tuple[LevelDesk, ...] = ()
         self._simulator: SimulatorProcess | None = None
         self._lock = threading.Lock()
         self._is_store_closed = False
@@ -112,6 +118,10 @@ class Runtime:
                 self.store.close()
                 self._is_store_closed = True
 
+    def level_standings(self) -> tuple[LevelStanding, ...]:
+        """Since when and from what the predicted levels of each instrument and exchange are fed; empty in a web-only process."""
+        return tuple(standing for desk in self._level_desks for standing in desk.standings)
+
     def health(self) -> SystemHealth:
         """What the collector says of itself; of a process without one, only that it has none."""
         collector = self.collector
@@ -140,15 +150,34 @@ class Runtime:
     def _make_analyst(self, collector: CollectorFace) -> Analyst:
         settings = self.settings
         shape = ClusterSettings(kde_bandwidth=settings.kde_bandwidth, price_range_pct=settings.price_range_pct)
+        self._level_desks = self._make_level_desks()
         return Analyst(
             self.store,
             clock=self.clock,
             desks=[
-                InstrumentDesk(self.store, name, settings.exchanges, shape, look_back_days=min(settings.retention_days, 30))
-                for name in settings.instruments
+                *(
+                    InstrumentDesk(self.store, name, settings.exchanges, shape, look_back_days=min(settings.retention_days, 30))
+                    for name in settings.instruments
+                ),
+                *self._level_desks,
             ],
             mark=collector.mark,
             max_due=REPLAYED_DUE if settings.source == "replay" else MAX_DUE,
+        )
+
+    def _make_level_desks(self) -> tuple[LevelDesk, ...]:
+        """One a tracked instrument; their hourly scores are spread over the hour."""
+        terms = TermsSource(self.store, stand_in=stand_in_margin_table)
+        return tuple(
+            LevelDesk(
+                self.store,
+                name,
+                self.settings.exchanges,
+                terms=terms,
+                score=lambda store, exchange, instrument, moment_us: rolling_score(store, exchange, instrument, end_us=moment_us),
+                score_minute=7 + 7 * index,
+            )
+            for index, name in enumerate(self.settings.instruments)
         )
 
     def _bundled(self) -> tuple[Instrument, ...]:
@@ -182,6 +211,11 @@ class Runtime:
             raise ConfigError(f"the simulated exchanges could not be started: {error}") from error
         urls = self._simulator.endpoints
         return {name: ExchangeEndpoints(urls[name]["ws"], urls[name]["rest"]) for name in settings.exchanges}
+
+
+def stand_in_margin_table(_exchange: str, instrument: str) -> MarginTable | None:
+    """Until an exchange's own table is stored: Binance's bundled one, whose first tiers are much like those of the others."""
+    return bundled_margin_table(instrument)
 
 
 _current: Runtime | None = None
