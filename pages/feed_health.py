@@ -52,6 +52,14 @@ def live() -> None:
     table("Feeds", view.channels, empty="No feed is subscribed yet.")
     table("Order books", view.books, empty="No order book is tracked yet.")
     table("Exchanges", view.exchanges, empty="No exchange was asked yet.")
+    table(
+        "Margin tables", view.margins, empty="This process asks for none.",
+        note="Maintenance tiers, asked for once a day; after a failure the last stored ones stay in use. Generic ones estimate.",
+    )  # fmt: skip
+    table(
+        "History for predicted levels", view.histories, empty="This process asks for none.",
+        note="5-minute candles and open interest that the store lacked, fetched behind everything else, the newest first.",
+    )  # fmt: skip
     table("Frames that could not be used", view.errors, empty="None so far.")
     st.markdown("**Writer**")
     metrics(view.writer)

@@ -83,6 +83,48 @@ class ExchangeHealth(msgspec.Struct, frozen=True, kw_only=True):
     instruments_origin: Literal["exchange", "store", "bundled"] | None
 
 
+class MarginHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The maintenance tiers of one exchange that are in use (the newest stored ones), and what failed when last asked for.
+
+    `n_by_origin` counts tables, by MarginTable.origin in the order exchange, bundled, fallback. `n_wanted` instruments are tracked.
+    """
+
+    exchange: str
+    n_wanted: int
+    n_by_origin: tuple[int, int, int]
+    oldest_as_of_us: int | None
+    newest_as_of_us: int | None
+    last_error: str | None
+    next_try_time_us: int | None
+
+
+HistoryState = Literal["waiting", "asking", "trying again", "given up", "complete"]
+
+
+class HistoryHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The past of one instrument that is fetched from its exchange, in candles of `step_s` seconds, since the start.
+
+    n_wanted              what the store lacked; 0 where it lacked nothing
+    n_stored              of them, what the exchange told and the store has now
+    n_absent              of them, what the exchange was asked for and does not keep
+    n_without_interest    of those stored, the ones without open interest
+    from_time_us          begin of the span that was looked at; None before the first look
+    reason                a sentence, where something failed or nothing more is asked for
+    """
+
+    exchange: str
+    instrument: str
+    state: HistoryState
+    step_s: int
+    from_time_us: int | None
+    n_wanted: int
+    n_stored: int
+    n_absent: int
+    n_without_interest: int
+    reason: str | None
+    next_try_time_us: int | None
+
+
 class WriterHealth(msgspec.Struct, frozen=True, kw_only=True):
     """The way to the store. `n_lost` is what had to be given up because queue and spool were full; it should be 0 for ever."""
 
@@ -144,6 +186,8 @@ class SystemHealth(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[ChannelHealth, ...] = ()
     books: tuple[BookHealth, ...] = ()
     exchanges: tuple[ExchangeHealth, ...] = ()
+    margins: tuple[MarginHealth, ...] = ()
+    histories: tuple[HistoryHealth, ...] = ()
     errors: tuple[NamedCount, ...] = ()
     writer: WriterHealth | None = None
     cache_entries: int = 0

@@ -35,13 +35,17 @@ class WeightBudget:
             self._forget_old()
             return sum(weight for _, weight in self._spent)
 
-    def wait_s(self, weight: int) -> float:
-        """Seconds until a request of this weight may go; 0 for now. A weight above the whole limit waits for an empty window."""
+    def wait_s(self, weight: int, *, share: float = 1.0) -> float:
+        """Seconds until a request of this weight may go; 0 for now. A weight above the whole limit waits for an empty window.
+
+        `share` of the limit (0 … 1] is all that this kind of request may fill, together with whatever else was spent.
+        """
         with self._lock:
             self._forget_old()
             now = self._monotonic()
             pause_s = max(0.0, self._closed_until - now)
-            excess = sum(spent for _, spent in self._spent) + min(weight, self.limit) - self.limit
+            limit = max(1, int(self.limit * share))
+            excess = sum(spent for _, spent in self._spent) + min(weight, limit) - limit
             for spent_at, spent in self._spent:
                 if excess <= 0:
                     break

@@ -17,6 +17,7 @@ from services.domain.instruments import Instrument, InstrumentCatalog, canonical
 from services.domain.windows import TimeWindow
 from services.exchanges.adapter import ExchangeAdapter
 from services.exchanges.registry import ADAPTERS
+from services.ingest.backfill import Backfill
 from services.ingest.budget import WeightBudget
 from services.ingest.catalog import first_catalog, wanted_instruments
 from services.ingest.connection_stats import LAG_SAMPLE_S
@@ -96,10 +97,7 @@ class Collector:
             make_watch=make_watch or market_watches(whale_min_usd=settings.whale_min_usd),
         )
         self._catalog = first_catalog(store, bundled)
-        self._feeds: dict[str, ExchangeFeeds] = {}
-        self._rest: dict[str, RestWorker] = {}
-        for exchange in settings.exchanges:
-            self._add_exchange(exchange, adapters[exchange])
+        self._add_exchanges(adapters)
         self._alive_path = settings.spool_dir / _ALIVE_FILE
         self._maintenance = Maintenance(
             store=store,
@@ -113,6 +111,13 @@ class Collector:
         )
         self._decoder = threading.Thread(target=self._decode, name="decode", daemon=True)
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
+
+    def _add_exchanges(self, adapters: Mapping[str, AdapterFactory]) -> None:
+        self._feeds: dict[str, ExchangeFeeds] = {}
+        self._rest: dict[str, RestWorker] = {}
+        self._backfills: dict[str, Backfill] = {}
+        for exchange in self._settings.exchanges:
+            self._add_exchange(exchange, adapters[exchange])
 
     def _add_exchange(self, exchange: str, factory: AdapterFactory) -> None:
         urls = self._settings.endpoints[exchange]
@@ -129,6 +134,15 @@ class Collector:
             events=self,
             metrics_interval_s=self._settings.metrics_poll_interval_s,
         )
+        if self._settings.level_history_days > 0:
+            self._backfills[exchange] = Backfill(
+                adapter,
+                fetch=self._rest[exchange].fetch,
+                store=self._store,
+                clock=self._clock,
+                errors=self._errors,
+                days=self._settings.level_history_days,
+            )
         self._feeds[exchange] = ExchangeFeeds(
             factory,
             catalog=self._catalog,
@@ -149,6 +163,8 @@ class Collector:
         for exchange, worker in self._rest.items():
             self._subscribe(exchange)
             worker.start()
+        for backfill in self._backfills.values():
+            backfill.start()
         self._supervisor.start()
 
     def stop(self, timeout_s: float = 10.0) -> None:
@@ -159,8 +175,9 @@ class Collector:
         deadline = time.monotonic() + timeout_s
         for feeds in self._feeds.values():
             feeds.stop()
-        for worker in self._rest.values():
-            worker.stop()
+        asking: tuple[Backfill | RestWorker, ...] = (*self._backfills.values(), *self._rest.values())
+        for each in asking:
+            each.stop()
         self._maintenance.stop()
         connected_until = deadline - 0.45 * timeout_s
         for feeds in self._feeds.values():
@@ -170,7 +187,7 @@ class Collector:
             if thread.ident is not None:
                 thread.join(max(0.1, deadline - 0.3 * timeout_s - time.monotonic()))
         self._writer.stop(max(0.1, deadline - 0.05 * timeout_s - time.monotonic()))
-        joins = [(worker.exchange, worker.join) for worker in self._rest.values()]
+        joins = [(each.exchange, each.join) for each in asking]
         for name, join in (*joins, ("maintenance", self._maintenance.join)):
             if not join(max(0.05, deadline - time.monotonic())):
                 log.warning("the thread of %s did not end within %.0f s", name, timeout_s)
@@ -209,6 +226,8 @@ class Collector:
                 elif is_told and not self._errors.count(exchange, f"not_listed {name}"):
                     self._errors.add(exchange, f"not_listed {name}", f"{exchange} lists no {name}", time_us=self._clock.now_us())
             self._rest[exchange].track(found)
+            if exchange in self._backfills:
+                self._backfills[exchange].track(found)
             self._feeds[exchange].want(found)
 
     # What the REST threads bring (services/ingest/snapshots.py: RestEvents) -------------------------------------------------
@@ -306,6 +325,8 @@ class Collector:
             channels=tuple(each for feed in feeds for each in feed.channel_health()),
             books=tuple(book.health() for book in list(self._pipeline.books.values())),
             exchanges=tuple(worker.health() for worker in self._rest.values()),
+            margins=tuple(backfill.margin_health() for backfill in self._backfills.values()),
+            histories=tuple(each for backfill in self._backfills.values() for each in backfill.history_health()),
             errors=self._errors.all(),
             writer=self._writer.health(),
             cache_entries=self._live.n_entries(),

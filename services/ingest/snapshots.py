@@ -1,6 +1,7 @@
 """The REST side of one exchange: a thread that serves a queue of requests in order of importance, under the weight budget.
 
-Server time, then instruments, then book snapshots in the configured order (BTC first), then metrics, spread over their interval.
+Server time, then instruments, then book snapshots in the configured order (BTC first), then metrics, spread over their interval;
+last, and within half the budget, what another thread waits for (`fetch`: margin tables and history, services/ingest/backfill.py).
 A request that fails is tried again after a growing delay; a ban is waited for and never tried through.
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from services.domain.errors import DecodeError, FeedError, RateLimited
+from services.domain.errors import DecodeError, FeedError, FeedUnavailable, RateLimited
 from services.domain.events import MarketEvent
 from services.domain.health import ExchangeHealth
 from services.domain.instruments import Instrument, InstrumentCatalog
@@ -32,7 +33,8 @@ _TIME_EVERY_S: Final = 300.0
 _INSTRUMENTS_EVERY_S: Final = 86_400.0
 _INSTRUMENTS_ASKED_S: Final = 600.0  # at most this often because of an unknown symbol
 _PAGES_LIMIT: Final = 50
-_TIME, _INSTRUMENTS, _BOOK, _METRICS = range(4)
+_TIME, _INSTRUMENTS, _BOOK, _METRICS, _PATIENT = range(5)
+_PATIENT_SHARE: Final = 0.5  # of the budget, with everything else that was spent of it
 
 
 class RestEvents(Protocol):
@@ -55,6 +57,20 @@ class _Job:
     run: Callable[[], None] = field(compare=False)
     not_before: float = field(compare=False, default=0.0)
     delays: Iterator[float] = field(compare=False, default_factory=lambda: reconnect_delays(first_s=2.0))
+    wait: _Wait | None = field(compare=False, default=None)
+
+    @property
+    def share(self) -> float:
+        return 1.0 if self.wait is None else _PATIENT_SHARE
+
+
+class _Wait:
+    """What a thread waits for: an answer, an error, or neither because the worker ends."""
+
+    def __init__(self) -> None:
+        self.is_over = threading.Event()
+        self.answer: Answer | None = None
+        self.error: FeedError | None = None
 
 
 class RestWorker:
@@ -83,6 +99,7 @@ class RestWorker:
         self._metrics_interval_s = metrics_interval_s
         self._jobs: list[_Job] = []
         self._keys: set[Hashable] = set()
+        self._waits: set[_Wait] = set()
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._is_stopping = False
@@ -102,6 +119,8 @@ class RestWorker:
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
+            for wait in self._waits:
+                wait.is_over.set()
 
     def join(self, timeout_s: float) -> bool:
         if self._thread.ident is not None:
@@ -127,6 +146,30 @@ class RestWorker:
             self._next_instruments = 0.0
             with self._changed:
                 self._changed.notify_all()
+
+    def fetch(self, request: RestRequest) -> Answer | None:
+        """The answer to a request that everything else comes before; the calling thread waits, for minutes if need be.
+
+        Never brings the spent weight above half the budget. Tried once: raises the FeedError of a request that failed, after
+        counting it. None when the worker ends.
+        """
+        wait = _Wait()
+
+        def get() -> None:
+            wait.answer = self._client.get(request)
+
+        with self._changed:
+            if self._is_stopping:
+                return None
+            self._waits.add(wait)
+            heapq.heappush(self._jobs, _Job(_PATIENT, 0, next(self._numbers), wait, request.weight, get, wait=wait))
+            self._changed.notify_all()
+        wait.is_over.wait()
+        with self._changed:
+            self._waits.discard(wait)
+        if wait.error is not None:
+            raise wait.error
+        return wait.answer
 
     def _add(self, priority: int, rank: int, key: Hashable, weight: int, run: Callable[[], None], delay_s: float = 0.0) -> None:
         with self._changed:
@@ -155,7 +198,7 @@ class RestWorker:
         now = time.monotonic()
         for job in sorted(self._jobs):
             if job.not_before <= now:
-                wait_s = self._budget.wait_s(job.weight)
+                wait_s = self._budget.wait_s(job.weight, share=job.share)
                 if wait_s > 0:
                     return None, min(wait_s, 1.0)
                 self._jobs.remove(job)
@@ -171,9 +214,16 @@ class RestWorker:
             self._errors.add(self.exchange, f"rest_{name}", str(error), time_us=self._clock.now_us())
             self._last_error = str(error)
             self._is_reachable = not isinstance(error, RateLimited) and self._is_reachable
-            self._retry(job, error)
+            if job.wait is None:
+                self._retry(job, error)
+            else:
+                self._is_reachable = self._is_reachable and not isinstance(error, FeedUnavailable)
+                job.wait.error = error
+                job.wait.is_over.set()
             return
         self._is_reachable, self._last_error, self._next_try_time_us = True, None, None
+        if job.wait is not None:
+            job.wait.is_over.set()
         with self._changed:
             self._keys.discard(job.key)
 

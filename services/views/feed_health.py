@@ -9,8 +9,8 @@ import numpy as np
 from services.charts.inputs import LagHistory
 from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.events import Float64
-from services.domain.health import ConnectionHealth, StoreStatus, SystemHealth
-from services.domain.windows import from_us
+from services.domain.health import ConnectionHealth, HistoryHealth, MarginHealth, StoreStatus, SystemHealth
+from services.domain.windows import US_PER_SECOND, from_us
 from services.views.notices import Notice, clock_text, feed_notices, span_text
 
 Row = dict[str, str | int | float | bool | None]
@@ -28,6 +28,8 @@ class HealthView:
     channels: tuple[Row, ...]
     books: tuple[Row, ...]
     exchanges: tuple[Row, ...]
+    margins: tuple[Row, ...]
+    histories: tuple[Row, ...]
     errors: tuple[Row, ...]
     writer: tuple[tuple[str, str, str], ...]
     lags: tuple[LagHistory, ...]
@@ -46,6 +48,8 @@ def build_health(health: SystemHealth, store_error: str | None) -> HealthView:
         channels=tuple(_channel_rows(health)),
         books=tuple(_book_rows(health)),
         exchanges=tuple(_exchange_rows(health)),
+        margins=tuple(_margin_row(each, health.as_of_us) for each in health.margins),
+        histories=tuple(_history_row(each, health.as_of_us) for each in health.histories),
         errors=tuple(_error_rows(health)),
         writer=_writer_words(health),
         lags=tuple(_lag_history(each) for each in health.connections if len(each.lag_history) > 1),
@@ -160,6 +164,51 @@ def _exchange_rows(health: SystemHealth) -> list[Row]:
         }
         for each in health.exchanges
     ]
+
+
+def _margin_row(margin: MarginHealth, now_us: int) -> Row:
+    names = ("from the exchange", "bundled", "generic")
+    told = [f"{n} {name}" for n, name in zip(margin.n_by_origin, names, strict=True) if n]
+    oldest, newest = (
+        None if each is None else f"{from_us(each):%Y-%m-%d}" for each in (margin.oldest_as_of_us, margin.newest_as_of_us)
+    )
+    return {
+        "Exchange": EXCHANGE_TITLES.get(margin.exchange, margin.exchange),
+        "Instruments": f"{sum(margin.n_by_origin)} of {margin.n_wanted}",
+        "Origin": ", ".join(told) or "–",
+        "As of": newest if oldest == newest and newest else f"{oldest} to {newest}" if newest else "never",
+        "Remarks": _failure(margin.last_error, margin.next_try_time_us, now_us),
+    }
+
+
+def _history_row(history: HistoryHealth, now_us: int) -> Row:
+    n_left = history.n_wanted - history.n_stored - history.n_absent
+    counts = (
+        (history.n_absent, "not kept by the exchange"),
+        (history.n_without_interest, "without open interest"),
+        (n_left, "not fetched" if history.state == "given up" else "to come"),
+    )
+    words = [f"{n:,} {what}" for n, what in counts if n]
+    return {
+        "Exchange": EXCHANGE_TITLES.get(history.exchange, history.exchange),
+        "Instrument": history.instrument,
+        "State": history.state,
+        "Looked at since": "–" if history.from_time_us is None else f"{from_us(history.from_time_us):%Y-%m-%d %H:%M} UTC",
+        "Lacking": span_text(history.n_wanted * history.step_s * US_PER_SECOND) if history.n_wanted else _none_lacking(history),
+        "Fetched": span_text(history.n_stored * history.step_s * US_PER_SECOND) if history.n_wanted else "–",
+        "Candles": "; ".join(words) or "–",
+        "Remarks": _failure(history.reason, history.next_try_time_us, now_us),
+    }
+
+
+def _none_lacking(history: HistoryHealth) -> str:
+    return "not looked yet" if history.from_time_us is None else "nothing"
+
+
+def _failure(sentence: str | None, next_try_us: int | None, now_us: int) -> str:
+    if sentence is None:
+        return ""
+    return sentence if next_try_us is None else f"{sentence.rstrip('.')}; next try in {span_text(next_try_us - now_us)}"
 
 
 def _error_rows(health: SystemHealth) -> list[Row]:

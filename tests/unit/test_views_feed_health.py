@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from services.domain.health import BookHealth, NamedCount, StoreStatus, TableStatus
+from typing import Any
+
+from services.domain.health import BookHealth, HistoryHealth, MarginHealth, NamedCount, StoreStatus, TableStatus
 from services.views.feed_health import build_health, table_rows
-from tests.store_rows import BTC, HOUR, MINUTE, SECOND, T0
+from tests.store_rows import BTC, DAY, HOUR, MINUTE, SECOND, T0
 from tests.unit.test_notices import NOW_US, channel, connection, exchange_health, health, writer
 
 
@@ -92,3 +94,54 @@ def test_tables_of_the_store_say_what_span_they_hold() -> None:
     rows = table_rows(StoreStatus(kind="memory", version="1", schema_version=0, n_bytes=0, tables=(held, empty)))
     assert (rows[0]["Oldest"], rows[0]["Newest"], rows[0]["MB"]) == ("2024-08-08 08:00 UTC", "2024-08-08 08:01:30 UTC", 1.5)
     assert (rows[1]["Oldest"], rows[1]["Newest"]) == ("–", "–")
+
+
+def margin(exchange: str = "bybit", **changes: object) -> MarginHealth:
+    fields: dict[str, Any] = {
+        "exchange": exchange, "n_wanted": 5, "n_by_origin": (5, 0, 0), "oldest_as_of_us": NOW_US, "newest_as_of_us": NOW_US,
+        "last_error": None, "next_try_time_us": None,
+    }  # fmt: skip
+    return MarginHealth(**(fields | changes))
+
+
+def history(**changes: object) -> HistoryHealth:
+    fields: dict[str, Any] = {
+        "exchange": "binance", "instrument": BTC, "state": "complete", "step_s": 300, "from_time_us": T0, "n_wanted": 600,
+        "n_stored": 600, "n_absent": 0, "n_without_interest": 0, "reason": None, "next_try_time_us": None,
+    }  # fmt: skip
+    return HistoryHealth(**(fields | changes))
+
+
+def test_margin_tables_say_how_many_from_where_and_what_failed() -> None:
+    told = margin()
+    mixed = margin("binance", n_by_origin=(0, 3, 1), oldest_as_of_us=T0 - 2 * DAY, newest_as_of_us=T0, last_error="away",
+                   next_try_time_us=NOW_US + 2 * MINUTE)  # fmt: skip
+    none = margin("okx", n_by_origin=(0, 0, 0), oldest_as_of_us=None, newest_as_of_us=None)
+    rows = build_health(health(margins=(told, mixed, none)), None).margins
+    assert [(row["Instruments"], row["Origin"], row["As of"], row["Remarks"]) for row in rows] == [
+        ("5 of 5", "5 from the exchange", "2024-08-08", ""),
+        ("4 of 5", "3 bundled, 1 generic", "2024-08-06 to 2024-08-08", "away; next try in 2 min"),
+        ("0 of 5", "–", "never", ""),
+    ]
+
+
+def test_history_says_what_was_lacking_what_came_and_why_the_rest_did_not() -> None:
+    given_up = history(
+        state="given up", n_stored=100, n_absent=20, n_without_interest=7, reason="Invalid symbol.", next_try_time_us=NOW_US + HOUR
+    )
+    rows = build_health(health(histories=(history(), given_up, history(n_wanted=0, n_stored=0))), None).histories
+    assert (rows[0]["Lacking"], rows[0]["Fetched"], rows[0]["Candles"], rows[0]["Remarks"]) == (
+        "50 h 00 min",
+        "50 h 00 min",
+        "–",
+        "",
+    )
+    assert (rows[1]["State"], rows[1]["Fetched"]) == ("given up", "8 h 20 min")
+    assert rows[1]["Candles"] == "20 not kept by the exchange; 7 without open interest; 480 not fetched"
+    assert rows[1]["Remarks"] == "Invalid symbol; next try in 1 h 00 min"
+    assert (rows[2]["Lacking"], rows[2]["Fetched"]) == ("nothing", "–")
+
+
+def test_history_that_was_not_looked_at_yet_says_so() -> None:
+    (row,) = build_health(health(histories=(history(state="waiting", from_time_us=None, n_wanted=0, n_stored=0),)), None).histories
+    assert (row["State"], row["Lacking"], row["Looked at since"]) == ("waiting", "not looked yet", "–")
