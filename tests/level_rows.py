@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+import msgspec
 import numpy as np
 
 from services.analytics.level_terms import LEVERAGES, LevelGrid, LevelTerms, isolated_log_ratios
@@ -24,7 +25,7 @@ EXCHANGE = "binance"
 BEGIN = 20_000 * DAY
 RATE = 0.004
 STEP = 300 * SECOND
-LOW_LEVERAGE = (0.30, 0.40, 0.20, 0.10, 0.0, 0.0, 0.0, 0.0)
+FIFTY = (0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 HIGH_LEVERAGE = (0.0, 0.0, 0.0, 0.05, 0.10, 0.20, 0.30, 0.35)
 N_A_MINUTE = 3  # bars
 
@@ -124,3 +125,15 @@ def _liquidation(rng: np.random.Generator, start_us: int, nth: int, price: float
         at_us, exchange=exchange, position_side="long" if is_long else "short", price=Decimal(repr(round(price, 1))),
         price_kind="average_fill", dedupe_key=f"{exchange}:{start_us}:{nth}",
     )  # fmt: skip
+
+
+def at_other_times(source: Market, seed: int) -> list[Liquidation]:
+    """The market's liquidations, each as far from the price before it as another one was: no map can have foretold them."""
+    events = sorted(source.liquidations, key=lambda each: each.event_time_us)
+    closes = [each.mid_close for each in source.minutes]
+    mids = [closes[max((each.event_time_us - BEGIN) // MINUTE - 5, 0)] for each in events]
+    ratios = np.random.default_rng(seed).permutation([float(each.price) / mid for each, mid in zip(events, mids, strict=True)])
+    return [
+        msgspec.structs.replace(event, price=Decimal(repr(round(mid * ratio, 1))))
+        for event, mid, ratio in zip(events, mids, ratios.tolist(), strict=True)
+    ]

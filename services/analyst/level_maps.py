@@ -19,7 +19,6 @@ from services.domain.coverage import LIQUIDATION_PRICE_KIND
 from services.domain.events import EventKind, FeedGap, Float64, Int64
 from services.domain.finding_columns import MinuteColumns
 from services.domain.level_tiles import LevelMatrix
-from services.domain.margin import MarginTable
 from services.domain.quantise import Float32
 from services.ports import EventStore
 
@@ -64,7 +63,7 @@ def sigma_at(minutes: MinuteColumns, at_us: Int64, *, lead_us: int = LEAD_US) ->
     return recent_sigma(ends_us, minutes.mid_close[first], at_us, lead_us=lead_us, look_back_us=SIGMA_LOOK_BACK_US)
 
 
-def prices_on_map(events: LiquidationColumns, exchange: str, table: MarginTable | None) -> Float64:
+def prices_on_map(events: LiquidationColumns, exchange: str, *, maintenance_rate: float) -> Float64:
     """(n,) the prices at which the liquidations were triggered, as levels are drawn.
 
     Where a feed publishes bankruptcy prices (OKX, Bybit) they are moved to the trigger by the rate of the table's first tier, and
@@ -73,19 +72,13 @@ def prices_on_map(events: LiquidationColumns, exchange: str, table: MarginTable 
     """
     if LIQUIDATION_PRICE_KIND[exchange] != "bankruptcy":
         return events.price
-    return trigger_prices(
-        events.price, events.is_long, maintenance_rate=first_maintenance_rate(table), taker_fee=counted_fee(exchange)
-    )
+    return trigger_prices(events.price, events.is_long, maintenance_rate=maintenance_rate, taker_fee=counted_fee(exchange))
 
 
-def margin_table(store: EventStore, exchange: str, instrument: str) -> MarginTable | None:
-    """The stored table of one contract."""
+def maintenance_rate(store: EventStore, exchange: str, instrument: str) -> float:
+    """The rate of the lowest tier of the stored table; that of most large contracts where there is none."""
     tables = (table for table in store.margin_tables() if (table.exchange, table.instrument) == (exchange, instrument))
-    return next(tables, None)
-
-
-def first_maintenance_rate(table: MarginTable | None) -> float:
-    """The rate of the lowest tier; that of most large contracts where no table is known."""
+    table = next(tables, None)
     return float(table.tiers[0].maintenance_rate) if table is not None else FALLBACK_MAINTENANCE_RATE
 
 

@@ -18,8 +18,8 @@ from services.analyst.level_maps import (
     SIGMA_LOOK_BACK_US,
     feed_spans,
     hole_spans,
+    maintenance_rate,
     map_history,
-    margin_table,
     prices_on_map,
 )
 from services.analytics.level_history import REACH, MapHistory, place_events
@@ -128,7 +128,7 @@ def _case(store: EventStore, exchange: str, instrument: str, window: TimeWindow,
     return _Case(
         history=map_history(matrix, minutes, lead_us=parameters.lead_us),
         times_us=unseen.event_time_us,
-        prices=prices_on_map(unseen, exchange, margin_table(store, exchange, instrument)),
+        prices=prices_on_map(unseen, exchange, maintenance_rate=maintenance_rate(store, exchange, instrument)),
         gaps_us=gaps_us,
         fitted_until_us=fitted_until_us,
         parameters_version=version,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from decimal import Decimal
 from functools import cache
 
 import msgspec
@@ -18,6 +17,7 @@ from services.analyst.level_maps import (
     FALLBACK_MAINTENANCE_RATE,
     feed_spans,
     hole_spans,
+    maintenance_rate,
     map_history,
     prices_on_map,
     rows_about_mids,
@@ -31,7 +31,7 @@ from services.domain.finding_columns import minute_columns
 from services.domain.level_tiles import level_matrix
 from services.domain.levels import Interval, LevelParameters, LevelScore, LevelTile
 from services.exchanges.binance_margin import bundled_margin_table
-from tests.level_rows import BEGIN, EXCHANGE, HIGH_LEVERAGE, STEP, Market, simulated
+from tests.level_rows import BEGIN, EXCHANGE, HIGH_LEVERAGE, STEP, Market, at_other_times, simulated
 from tests.store_rows import BTC, HOUR, MINUTE, SECOND, gap
 
 N_MINUTES = 2_400
@@ -77,16 +77,7 @@ def test_liquidations_that_come_from_the_stored_levels_are_foretold() -> None:
 
 
 def test_the_same_prices_at_other_times_leave_no_measurable_skill() -> None:
-    events = market().liquidations
-    columns = liquidation_columns(events, list(range(len(events))))
-    closes = np.array([each.mid_close for each in market().minutes])
-    mids = closes[np.maximum((columns.event_time_us - BEGIN) // MINUTE - 5, 0)]
-    away = np.random.default_rng(0).permutation(columns.price / mids)
-    shuffled = [
-        msgspec.structs.replace(event, price=Decimal(repr(round(mid * ratio, 1))))
-        for event, mid, ratio in zip(sorted(events, key=lambda each: each.event_time_us), mids.tolist(), away.tolist(), strict=True)
-    ]
-    found = score(stored(market(), liquidations=shuffled))
+    found = score(stored(market(), liquidations=at_other_times(market(), 0)))
     assert found.verdict == NO_SKILL
     assert found.over_other_times.value < score(stored(market())).over_other_times.low
 
@@ -201,12 +192,10 @@ def test_a_history_is_of_known_maps_with_the_volatility_known_then() -> None:
 def test_bankruptcy_prices_are_moved_to_the_trigger_and_fills_are_not(exchange: str, fee: float) -> None:
     events = market().liquidations[:50]
     columns = liquidation_columns(events, list(range(50)))
-    table = bundled_margin_table("BTC-USDT-PERP")
-    assert prices_on_map(columns, "binance", table) is columns.price
-    for known, rate in ((table, 0.004), (None, FALLBACK_MAINTENANCE_RATE)):
-        found = prices_on_map(columns, exchange, known)
-        np.testing.assert_allclose(np.abs(found - columns.price), (rate + fee) * found)
-        assert ((found > columns.price) == columns.is_long).all()
+    assert prices_on_map(columns, "binance", maintenance_rate=0.004) is columns.price
+    found = prices_on_map(columns, exchange, maintenance_rate=0.004)
+    np.testing.assert_allclose(np.abs(found - columns.price), (0.004 + fee) * found)
+    assert ((found > columns.price) == columns.is_long).all()
 
 
 def test_the_table_of_the_contract_is_used() -> None:
@@ -217,6 +206,8 @@ def test_the_table_of_the_contract_is_used() -> None:
     )  # fmt: skip
     table = msgspec.structs.replace(bundled_margin_table("BTC-USDT-PERP"), exchange="bybit")
     plain, known = stored(source), stored(source)
-    known.save_margin_tables([table])
+    known.save_margin_tables([msgspec.structs.replace(table, instrument="ETH-USDT-PERP"), table])
+    assert maintenance_rate(plain, "bybit", BTC) == FALLBACK_MAINTENANCE_RATE
+    assert maintenance_rate(known, "bybit", BTC) == 0.004
     found = [rolling_score(each, "bybit", BTC, end_us=market().end_us) for each in (plain, known)]
     assert found[0].map_over_uniform != found[1].map_over_uniform
