@@ -70,7 +70,7 @@ def merge_levels(known: LevelRow, again: LevelRow) -> LevelRow:
 
 def why_level_refused(event: LevelRow) -> str | None:
     """What is wrong with a row that must never be stored; None for a good one. About 3 µs."""
-    why = _why_name_refused(event.exchange)
+    why = _why_name_refused(event.exchange, event.instrument)
     if why is not None:
         return why
     if isinstance(event, LevelTile):
@@ -80,14 +80,14 @@ def why_level_refused(event: LevelRow) -> str | None:
 
 def check_parameters(parameters: LevelParameters) -> None:
     """Raises StoreRejected for parameters that must never be stored."""
-    why = _why_name_refused(parameters.exchange) or _why_parameters_refused(parameters)
+    why = _why_name_refused(parameters.exchange, parameters.instrument) or _why_parameters_refused(parameters)
     if why is not None:
         raise StoreRejected(f"parameters of {parameters.exchange} {parameters.instrument} were refused: {why}")
 
 
 def check_saved(saved: SavedLevels) -> None:
     """Raises StoreRejected for a state that must never be stored."""
-    why = _why_name_refused(saved.exchange) or _why_time_refused(saved.time_us)
+    why = _why_name_refused(saved.exchange, saved.instrument) or _why_time_refused(saved.time_us)
     if why is None and not saved.payload:
         why = "its payload was empty"
     if why is not None:
@@ -101,7 +101,7 @@ def newest_tables(tables: Iterable[MarginTable]) -> dict[Name, MarginTable]:
     """
     newest: dict[Name, MarginTable] = {}
     for table in tables:
-        why = _why_name_refused(table.exchange) or _why_time_refused(table.as_of_us)
+        why = _why_name_refused(table.exchange, table.instrument) or _why_time_refused(table.as_of_us)
         if why is not None:
             raise StoreRejected(f"the margin table of {table.exchange} {table.instrument} was refused: {why}")
         known = newest.get((table.exchange, table.instrument))
@@ -125,9 +125,11 @@ def _comparable(value: Any) -> Any:
     return None if isinstance(value, float) and isnan(value) else value
 
 
-def _why_name_refused(exchange: str) -> str | None:
-    is_good = exchange.isascii() and exchange.isprintable() and 0 < len(exchange) <= _LONGEST_TEXT and " " not in exchange
-    return None if is_good else f"its exchange was {exchange!r}; it must be a name of plain letters"
+def _why_name_refused(exchange: str, instrument: str) -> str | None:
+    is_plain = exchange.isascii() and exchange.isprintable() and " " not in exchange
+    if not (is_plain and 0 < len(exchange) <= _LONGEST_TEXT):
+        return f"its exchange was {exchange!r}; it must be a name of plain letters"
+    return None if instrument.isprintable() and instrument else f"its instrument was {instrument!r}"
 
 
 def _why_time_refused(time_us: int) -> str | None:

@@ -15,6 +15,16 @@ from services.domain.findings import (
     WhaleTrade,
 )
 from services.domain.instruments import Instrument
+from services.domain.levels import (
+    LEVEL_COLUMNS,
+    Interval,
+    LevelParameters,
+    LevelScore,
+    LevelTile,
+    MarketCandle,
+    SavedLevels,
+)
+from services.domain.margin import MarginTable, MarginTier
 from services.domain.stored import BookChunk, BookTile, TradeBar
 from services.domain.windows import TimeWindow
 
@@ -144,3 +154,65 @@ def risk_minute(at_us: int = T0, **changes: object) -> RiskMinute:
         "branching_long": 0.45, "branching_short": 0.35, "mid_close": 57_001.0,
     }  # fmt: skip
     return RiskMinute(**(fields | changes))
+
+
+def level_start(at_us: int, step_s: int) -> int:
+    """The start of the tile row of that step which holds the moment."""
+    return at_us - at_us % (LEVEL_COLUMNS * step_s * SECOND)
+
+
+def level_tile(at_us: int = T0, **changes: object) -> LevelTile:
+    """One of five hours, whole unless `valid` says otherwise; T0 is the start of such a row, and of one of an hour."""
+    fields: dict = {
+        "exchange": "binance", "instrument": BTC, "start_time_us": at_us, "step_s": 300, "bin_width": 5e-4, "first_bin": 21_700,
+        "n_bins": 640, "leverages": (5, 10, 25, 50, 100), "parameters_version": 0, "valid": (1 << 60) - 1, "mids": bytes(480),
+        "total": b"\0\xff\n\\total", "by_tier": b"by tier\0",
+    }  # fmt: skip
+    return LevelTile(**(fields | changes))
+
+
+def candle(at_us: int = T0, **changes: object) -> MarketCandle:
+    fields: dict = {
+        "exchange": "binance", "instrument": BTC, "start_time_us": at_us, "step_s": 300, "open": 57_000.5, "high": 57_100.0,
+        "low": 56_950.0, "close": 57_020.5, "notional_usd": 4.5e7, "taker_buy_usd": 2.25e7, "open_interest_base": 81_234.567,
+    }  # fmt: skip
+    return MarketCandle(**(fields | changes))
+
+
+def level_score(at_us: int = T0, **changes: object) -> LevelScore:
+    fields: dict = {
+        "exchange": "binance", "instrument": BTC, "event_time_us": at_us, "window_s": 7 * 86_400, "parameters_version": 3, "n": 812,
+        "n_blocks": 61, "n_blocks_needed": 30, "n_unmapped": 4, "n_outside": 5, "n_in_gap": 6,
+        "map_over_uniform": Interval(1.5, 1.25, 1.75), "map_over_volatility": Interval(-0.3, -0.4, -0.2),
+        "over_volatility": Interval(0.11, 0.05, 0.17), "over_other_times": Interval(0.08, 0.01, 0.15), "decile_share": 0.31,
+        "decile_lift": Interval(3.1, 2.8, 3.4), "decile_lift_volatility": Interval(1.2, 1.1, 1.3),
+        "coverage": tuple(Interval(0.1 * k, 0.1 * k - 0.02, 0.1 * k + 0.03) for k in range(1, 10)), "verdict": "measurable skill",
+    }  # fmt: skip
+    return LevelScore(**(fields | changes))
+
+
+def level_parameters(version: int = 1, **changes: object) -> LevelParameters:
+    fields: dict = {
+        "exchange": "binance", "instrument": BTC, "version": version, "created_us": T0, "fitted_from_us": T0 - 14 * DAY,
+        "fitted_until_us": T0 - 1, "leverages": (5, 10, 25), "prior": (0.2, 0.3, 0.5), "turnover_share": 0.125,
+        "gain": Interval(0.02, -0.01, 0.05), "n": 3_000, "n_blocks": 200, "concentration": 50.0,
+    }  # fmt: skip
+    return LevelParameters(**(fields | changes))
+
+
+def saved_levels(at_us: int = T0, **changes: object) -> SavedLevels:
+    fields: dict = {"exchange": "binance", "instrument": BTC, "time_us": at_us, "format_version": 2, "payload": bytes(range(256))}
+    return SavedLevels(**(fields | changes))
+
+
+def margin_table(at_us: int = T0, **changes: object) -> MarginTable:
+    tiers = (
+        MarginTier(above=Decimal(0), up_to=Decimal(50_000), maintenance_rate=Decimal("0.0040"), max_leverage=Decimal(125)),
+        MarginTier(above=Decimal(50_000), up_to=Decimal("600000.50"), maintenance_rate=Decimal("0.005"), deduction_usd=Decimal(50),
+                   max_leverage=Decimal(100)),
+    )  # fmt: skip
+    fields: dict = {
+        "exchange": "binance", "instrument": BTC, "tiers": tiers, "bound_unit": "usd", "as_of_us": at_us,
+        "source": "https://example.org/brackets", "origin": "exchange",
+    }  # fmt: skip
+    return MarginTable(**(fields | changes))

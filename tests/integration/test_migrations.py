@@ -15,7 +15,19 @@ from db.pool import connect
 from services.domain.errors import ConfigError, StoreRejected
 from services.ports import AppendResult
 from tests.pg import as_user, execute
-from tests.store_rows import BTC, T0, WHOLE_DAY, bar, cluster, market_minute, whale_order
+from tests.store_rows import (
+    BTC,
+    T0,
+    WHOLE_DAY,
+    bar,
+    candle,
+    cluster,
+    level_score,
+    level_tile,
+    market_minute,
+    risk_minute,
+    whale_order,
+)
 
 pytestmark = pytest.mark.postgres
 
@@ -86,6 +98,25 @@ def test_a_database_of_the_first_version_keeps_its_rows_and_takes_findings(empty
         assert store.trade_bars(WHOLE_DAY, BTC).close.tolist() == [101.0]
         assert store.append([bar(), whale_order(), market_minute(), cluster()]) == AppendResult(3, 1)
         assert store.whale_orders(WHOLE_DAY, BTC) == [whale_order()]
+        store.maintain(T0)
+
+
+def test_a_database_of_the_second_version_keeps_its_rows_and_takes_levels(empty_database: str) -> None:
+    known = load_migrations()
+    assert migrated(empty_database, known[:2]) == 2
+    for statement in (
+        "INSERT INTO heatmap_live.instruments (exchange, instrument) VALUES ('all', 'BTC-USDT-PERP')",
+        "CREATE TABLE heatmap_live.risk_minutes_p20240808 PARTITION OF heatmap_live.risk_minutes "
+        "FOR VALUES FROM ('2024-08-08 00:00+00') TO ('2024-08-09 00:00+00')",
+        "INSERT INTO heatmap_live.risk_minutes SELECT '2024-08-08 08:00+00', 0.5, 0, 0, 'NaN', 0, 0, 0, 0, 0, 0, 0, 57000, "
+        "instrument_id FROM heatmap_live.instruments",
+    ):
+        execute(empty_database, statement)
+    with closing(open_store(database_url=empty_database, data_dir=Path())) as store:
+        assert store.status().schema_version == len(known)
+        assert store.risk_minutes(WHOLE_DAY, BTC).score.tolist() == [0.5]
+        assert store.append([risk_minute(), level_tile(), candle(), level_score()]) == AppendResult(3, 1)
+        assert store.level_tiles(WHOLE_DAY, "binance", BTC, step_s=300) == [level_tile()]
         store.maintain(T0)
 
 

@@ -14,9 +14,12 @@ from db.copy_binary import (
     PG_EPOCH_US,
     TRAILER,
     pack_bytes,
+    pack_floats,
+    pack_ints,
     pack_rows,
     pack_text,
     pack_time,
+    read_array,
     read_float,
     read_int,
     read_time_us,
@@ -51,6 +54,19 @@ def test_columns_read_at_once_are_the_rows_read_one_by_one(rows: list[tuple]) ->
 def test_texts_and_bytes_of_any_length_come_back(rows: list[tuple[str, bytes]]) -> None:
     stream = pack_rows(struct.pack(">h", 2) + pack_text(text) + pack_bytes(data) for text, data in rows)
     assert list(unpack_rows(stream)) == [(text.encode(), data) for text, data in rows]
+
+
+@given(rows=st.lists(st.tuples(st.lists(st.integers(-(2**31), 2**31 - 1)), st.lists(st.floats(allow_nan=False))), max_size=5))
+def test_arrays_of_any_length_come_back(rows: list[tuple[list[int], list[float]]]) -> None:
+    stream = pack_rows(struct.pack(">h", 2) + pack_ints(ints) + pack_floats(floats) for ints, floats in rows)
+    found = [(list(read_array(ints, "i")), list(read_array(floats, "d"))) for ints, floats in unpack_rows(stream)]
+    assert found == rows
+
+
+def test_an_array_is_laid_out_as_the_server_sends_it() -> None:
+    head = b"\0\0\0\x01" + b"\0\0\0\0" + b"\0\0\0\x17" + b"\0\0\0\x02" + b"\0\0\0\x01"
+    assert pack_ints([7, -1]) == b"\0\0\0\x24" + head + b"\0\0\0\x04\0\0\0\x07" + b"\0\0\0\x04\xff\xff\xff\xff"
+    assert pack_floats([]) == b"\0\0\0\x0c" + b"\0\0\0\0" * 2 + b"\0\0\x02\xbd"
 
 
 def test_what_is_absent_is_null_and_not_empty() -> None:

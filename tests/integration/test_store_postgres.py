@@ -28,14 +28,18 @@ from tests.store_rows import (
     BTC,
     DAY,
     ETH,
+    HOUR,
     MINUTE,
     SECOND,
     T0,
     WHOLE_DAY,
     bar,
+    candle,
     cluster,
     gap,
     iceberg,
+    level_score,
+    level_tile,
     liquidation,
     market_minute,
     metrics,
@@ -274,6 +278,12 @@ def filled_store(postgres_store: PostgresStore, database_url: str) -> PostgresSt
         postgres_store.append([tile(start, instrument=name) for start in starts for name in names])
         finders = (whale_order, iceberg, whale_trade, market_minute, cluster, risk_minute)
         postgres_store.append([make(start, instrument=name) for start in starts for name in names for make in finders])
+        postgres_store.append([candle(start, instrument=name, step_s=60) for start in starts for name in names])
+        postgres_store.append([level_score(start, instrument=name) for start in starts for name in names])
+        n_hours, n_markets = (12, 60) if day == 0 else (2, 2)  # an hour of tiles is one row, so it takes many markets to fill a day
+        hours = [T0 - day * DAY + row * HOUR for row in range(n_hours)]
+        markets = (BTC, *[f"X{number}-USDT-PERP" for number in range(1, n_markets)])
+        postgres_store.append([level_tile(hour, instrument=name, step_s=60) for hour in hours for name in markets])
     execute(database_url, "ANALYZE")
     return postgres_store
 
@@ -325,6 +335,21 @@ def test_a_short_window_touches_one_day_by_its_primary_key(filled_store: Postgre
         assert {node["Index Name"] for node in nodes if "Index Name" in node} == {f"{day}_pkey"}, name
 
 
+LEVEL_READS = {
+    "level_tiles_in_window": "liquidation_levels",
+    "market_candles_in_window": "market_candles",
+    "level_scores_in_window": "level_scores",
+}
+
+
+def test_levels_of_a_short_window_touch_one_day_by_its_primary_key(filled_store: PostgresStore, database_url: str) -> None:
+    for name, table in LEVEL_READS.items():
+        nodes = plan_nodes(filled_store, name, ids=[an_id_in(table, database_url)], step_s=60)
+        day = partition_name(table, T0 // US_PER_DAY)
+        assert {node["Relation Name"] for node in nodes if "Relation Name" in node} == {day}, name
+        assert {node["Index Name"] for node in nodes if "Index Name" in node} == {f"{day}_pkey"}, name
+
+
 def test_clusters_far_apart_are_looked_up_one_by_one(filled_store: PostgresStore, database_url: str) -> None:
     span = {"start": from_us(T0 - 30 * DAY), "end": from_us(T0), "every_s": 3_600}
     nodes = plan_nodes(filled_store, "clusters_at_moments", ids=[an_id_in("heatmap_clusters", database_url)], **span)
@@ -336,7 +361,17 @@ def test_clusters_far_apart_are_looked_up_one_by_one(filled_store: PostgresStore
 def test_the_span_of_a_table_is_found_from_its_ends_and_not_by_reading_it(filled_store: PostgresStore) -> None:
     nodes = plan_nodes(filled_store, "time_spans")
     scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
-    big = ("liquidation_events", "trade_bars", "orderbook_tiles", "whale_trades", "market_minutes", "heatmap_clusters")
+    big = (
+        "liquidation_events",
+        "trade_bars",
+        "orderbook_tiles",
+        "whale_trades",
+        "market_minutes",
+        "heatmap_clusters",
+        "liquidation_levels",
+        "market_candles",
+        "level_scores",
+    )
     assert not any(name.startswith(big) for name in scanned)
 
 
@@ -363,6 +398,23 @@ def test_a_finding_that_stands_has_a_null_end_at_rest_and_nan_is_nan(postgres_st
     assert execute(database_url, f"SELECT {columns}") == [(None, 0), (from_us(T0 + SECOND), 2)]
     assert execute(database_url, "SELECT end_time FROM heatmap_live.icebergs") == [(None,)]
     assert execute(database_url, "SELECT predicted_part::text FROM heatmap_live.risk_minutes") == [("NaN",)]
+
+
+def test_levels_at_rest_can_be_read_with_sql_alone(postgres_store: PostgresStore, database_url: str) -> None:
+    postgres_store.append([level_tile(valid=0b101), candle(taker_buy_usd=float("nan")), level_score()])
+    levels = "SELECT exchange, instrument, start_time, step_s, leverages, n_valid FROM heatmap_live.liquidation_levels"
+    assert execute(database_url, f"{levels} JOIN heatmap_live.instruments USING (instrument_id)") == [
+        ("binance", BTC, from_us(T0), 300, [5, 10, 25, 50, 100], 2)
+    ]
+    assert execute(database_url, "SELECT taker_buy_usd::text, close FROM heatmap_live.market_candles") == [("NaN", 57_020.5)]
+    score = "SELECT verdict, over_volatility_low, decile_lift, coverage[1], cardinality(coverage) FROM heatmap_live.level_scores"
+    assert execute(database_url, score) == [("measurable skill", 0.05, 3.1, 0.1, 27)]
+
+
+def test_a_number_of_levels_too_long_for_its_column_is_refused(postgres_store: PostgresStore) -> None:
+    for bad in (level_tile(first_bin=1 << 31), level_tile(leverages=(1 << 31,)), level_score(n=1 << 31)):
+        with pytest.raises(StoreRejected, match="did not fit"):
+            postgres_store.append([bad])
 
 
 def test_a_gap_without_an_end_is_null_at_rest(postgres_store: PostgresStore, database_url: str) -> None:
