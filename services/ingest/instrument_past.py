@@ -95,7 +95,7 @@ class InstrumentPast:
         elif self._requests:
             self._ask()
         elif self._ranges:
-            self._begin(self._ranges[0])
+            self._begin(self._ranges[0], now_us)
         else:
             self._look(now_us)
 
@@ -139,10 +139,12 @@ class InstrumentPast:
             watched.append(minutes.start_time_us[minutes.is_trade_watched])
         return without_watched(lacking, np.concatenate(watched))
 
-    def _begin(self, window: TimeWindow) -> None:
+    def _begin(self, window: TimeWindow, now_us: int) -> None:
+        """Set out on a range; what has left the exchange's reach while it waited is not asked for: that would be refused."""
         self._state = "asking"
         self._rows = []
-        self._requests = deque(self._adapter.history_requests(self.instrument, window.start_us, window.end_us))
+        start_us = max(window.start_us, now_us - self._reach_us - _EDGE_US // 2)
+        self._requests = deque(self._adapter.history_requests(self.instrument, start_us, window.end_us))
         if not self._requests:
             self._unstored = []
 

@@ -346,6 +346,17 @@ def test_an_empty_range_ends_the_past_with_a_sentence(bench: Bench) -> None:
     assert len(bench.server.history_asked()) == 6, "three ranges of two requests: full, part, empty"
 
 
+def test_what_has_left_the_reach_of_an_exchange_while_it_waited_is_not_asked_for(bench: Bench) -> None:
+    bench.server.fault = first(1, (429, b"{}", {"Retry-After": "1"}))
+    backfill = bench.start(days=30)
+    assert eventually(lambda: past(backfill).state == "trying again")
+    bench.clock.time_us += DAY_US
+    assert eventually(lambda: is_complete(backfill))
+    oldest_ms = min(int(path.split("startTime=")[1].split("&")[0]) for path in bench.server.history_asked())
+    assert oldest_ms * 1_000 >= bench.clock.time_us - 30 * DAY_US
+    assert past(backfill).n_absent == 284
+
+
 class AwayStore(MemoryStore):
     """A store that can be switched off for writing candles."""
 
