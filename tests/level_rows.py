@@ -28,6 +28,7 @@ STEP = 300 * SECOND
 FIFTY = (0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 HIGH_LEVERAGE = (0.0, 0.0, 0.0, 0.05, 0.10, 0.20, 0.30, 0.35)
 N_A_MINUTE = 3  # bars
+GRID = LevelGrid(n_ages=1)  # nothing here grows old
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def simulated(
 ) -> Market:
     """A price that wanders; open interest that moves in bursts; what the price passes of the true levels is liquidated."""
     rng = np.random.default_rng(seed)
-    meter, book = InflowMeter(), LevelBook(terms(prior), LevelGrid(n_ages=1))
+    meter, book = InflowMeter(), LevelBook(terms(prior), GRID)
     tiles = LevelTileBuilder(exchange, BTC, step_s=300, bin_width=book.grid.bin_width, leverages=LEVERAGES)
     market = Market([], [], [], [], [], BEGIN + n_minutes * MINUTE)
     log_price, open_base = math.log(60_000.0), 20_000.0
@@ -84,6 +85,21 @@ def simulated(
             market.tiles.extend(tiles.put(end_us, column, parameters_version=0))
     last = tiles.tile()
     return market if last is None else Market(*_parts(market), [*market.tiles, last], market.end_us)
+
+
+def book_after(market: Market, n_minutes: int, prior: tuple[float, ...]) -> LevelBook:
+    """The book that the market's first minutes make, with this prior."""
+    meter, book = InflowMeter(), LevelBook(terms(prior), GRID)
+    for minute in range(n_minutes):
+        columns = bar_columns(market.bars[minute * N_A_MINUTE : (minute + 1) * N_A_MINUTE])
+        read = market.metrics[minute]
+        reading = OpenInterest(read.event_time_us, float(read.open_interest_base or 0))
+        end_us = BEGIN + (minute + 1) * MINUTE
+        inflow = meter.step(TradeProfile.of_bars(columns), reading, end_us)
+        book.step(
+            inflow, low=float(columns.low.min()), high=float(columns.high.max()), close=float(columns.close[-1]), time_us=end_us
+        )
+    return book
 
 
 def _parts(market: Market) -> Iterator[list]:
