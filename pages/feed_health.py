@@ -54,7 +54,8 @@ def live() -> None:
     table("Exchanges", view.exchanges, empty="No exchange was asked yet.")
     table(
         "Margin tables", view.margins, empty="This process asks for none.",
-        note="Maintenance tiers, asked for once a day; after a failure the last stored ones stay in use. Generic ones estimate.",
+        note="Maintenance tiers, asked for once a day; after a failure the last stored ones stay in use. A fallback is of other "
+        "contracts: prices from it are estimates.",
     )  # fmt: skip
     table(
         "History for predicted levels", view.histories, empty="This process asks for none.",

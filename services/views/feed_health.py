@@ -167,7 +167,7 @@ def _exchange_rows(health: SystemHealth) -> list[Row]:
 
 
 def _margin_row(margin: MarginHealth, now_us: int) -> Row:
-    names = ("from the exchange", "bundled", "generic")
+    names = ("from the exchange", "bundled", "fallback")
     told = [f"{n} {name}" for n, name in zip(margin.n_by_origin, names, strict=True) if n]
     oldest, newest = (
         None if each is None else f"{from_us(each):%Y-%m-%d}" for each in (margin.oldest_as_of_us, margin.newest_as_of_us)

@@ -120,7 +120,7 @@ def test_margin_tables_say_how_many_from_where_and_what_failed() -> None:
     rows = build_health(health(margins=(told, mixed, none)), None).margins
     assert [(row["Instruments"], row["Origin"], row["As of"], row["Remarks"]) for row in rows] == [
         ("5 of 5", "5 from the exchange", "2024-08-08", ""),
-        ("4 of 5", "3 bundled, 1 generic", "2024-08-06 to 2024-08-08", "away; next try in 2 min"),
+        ("4 of 5", "3 bundled, 1 fallback", "2024-08-06 to 2024-08-08", "away; next try in 2 min"),
         ("0 of 5", "–", "never", ""),
     ]
 
