@@ -32,6 +32,12 @@ page = st.navigation(
             help="Where positions were closed by force: heatmap over time and price, density, totals and the tape.",
         ),
         st.Page(
+            "predicted.py",
+            title="Predicted levels",
+            icon=":material/target:",
+            help="Where open positions would be liquidated (estimated), what a move would force, and how well that was foretold.",
+        ),
+        st.Page(
             "liquidity.py",
             title="Liquidity",
             icon=":material/water:",

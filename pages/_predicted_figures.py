@@ -1,0 +1,93 @@
+"""What the predicted levels page draws: the choice of its controls, its data at this moment, its figures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import streamlit as st
+from _figures import Drawn
+from _loaders import desk, every, now
+
+from services.charts.inputs import Bubbles, ThemeName
+from services.charts.level_heatmap import LEVELS, LONG, SHORT, hide_below, level_heatmap, marks_words, sums_words
+from services.domain.words import usd_words
+from services.views.context import ViewContext
+from services.views.freshness import Fresh
+from services.views.predicted import PredictedChart, PredictedView, build_predicted
+from services.views.predicted_axis import LevelChoice, LevelSpan
+from services.views.predicted_heat import HeatCache
+from services.views.predicted_marks import is_single, summed_marks
+from services.views.predicted_words import cell_words
+from services.views.selection import Selection
+
+MARKS_S = 120.0
+MAX_HELD = 32
+
+
+@st.cache_resource(max_entries=2)
+def _heat_cache(identity: int) -> HeatCache:
+    del identity  # only the key: another runtime in the same process has maps of its own
+    return HeatCache()
+
+
+@st.cache_resource(max_entries=2)
+def _held_marks(identity: int) -> dict[str, Fresh[Bubbles]]:
+    del identity
+    return {}
+
+
+def marks_now(choice: LevelChoice) -> None:
+    """Sum up the liquidations of a long window, for the next refresh; where they are read one by one, nothing."""
+    if is_single(choice.level_window):
+        return
+
+    def build(context: ViewContext, selection: Selection, now_us: int) -> Bubbles:
+        return summed_marks(context, selection, LevelSpan.ending(now_us, window=choice.level_window), now_us)
+
+    held = _held_marks(id(desk()))
+    plain = replace(choice, leverages=None, is_signed=False, hidden_usd=0.0, range_pct=None)
+    fresh = every("predicted/marks", plain, MARKS_S, build)
+    held.pop(plain.place, None)
+    held[plain.place] = fresh
+    while len(held) > MAX_HELD:
+        held.pop(next(iter(held)), None)
+
+
+def page_now(choice: LevelChoice) -> Fresh[Drawn[PredictedView]]:
+    """The page at this moment; sums of liquidations are drawn as soon as they are at hand."""
+    marks = _held_marks(id(desk())).get(replace(choice, range_pct=None).place)
+    kept = _heat_cache(id(desk()))
+
+    def build(context: ViewContext, selection: Selection, now_us: int, name: str) -> PredictedView:
+        del selection  # the choice, of which `now` sees but the name
+        return build_predicted(context, choice, now_us, name, kept=kept, marks=None if marks is None else marks.value)
+
+    named = replace(choice, marks_name="" if marks is None else marks.revision)
+    return now("predicted", named, build, partial(_draw, choice=choice))
+
+
+def _draw(view: PredictedView, colours: ThemeName, *, choice: LevelChoice) -> Drawn[PredictedView]:
+    chart = view.chart
+    if chart is None:
+        return Drawn(view, None, {})
+    levels = {LONG: chart.long, SHORT: chart.short} if choice.is_signed else {LEVELS: chart.both}
+    figure = level_heatmap(
+        replace(chart.frame, theme=colours),
+        levels=levels,
+        line=chart.line,
+        liquidations=chart.marks,
+        profile=chart.profile,
+        cumulated=chart.cumulated,
+        words=_corner(chart, view, choice),
+    )
+    return Drawn(view, figure, {name: hide_below(matrix, choice.hidden_usd) for name, matrix in levels.items()})
+
+
+def _corner(chart: PredictedChart, view: PredictedView, choice: LevelChoice) -> str:
+    if chart.marks is None:
+        marks = "liquidations are being summed up"
+    else:
+        marks = marks_words(chart.marks) if chart.are_marks_single else sums_words(chart.marks)
+    hidden = f"cells under {usd_words(choice.hidden_usd)} hidden" if choice.hidden_usd else ""
+    return " · ".join(part for part in (cell_words(view), f"circles: {marks}", hidden) if part)

@@ -1,0 +1,72 @@
+"""Predicted levels: where open positions would be liquidated, over time and price, now, and how well that was foretold."""
+
+from __future__ import annotations
+
+import streamlit as st
+from _controls import controls
+from _live_chart import live_chart
+from _loaders import desk
+from _panels import empty_state, notices
+from _predicted_figures import marks_now, page_now
+from _predicted_panels import level_controls, liquidation_map, magnets
+from _predicted_score import fed_now, header, score_panel
+
+from services.views.answers import Lacking
+from services.views.notices import coverage_text, feed_notices
+from services.views.predicted_words import (
+    HEAT_HELP,
+    age_words,
+    fed_words,
+    missing_words,
+    version_words,
+    waiting_words,
+)
+
+CHART_HEIGHT = 600
+chosen = controls()
+
+
+@st.fragment(run_every=chosen.table_s)
+def top() -> None:
+    health = desk().runtime.health()
+    notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
+    header(choice_of_controls)
+
+
+@st.fragment(run_every=chosen.refresh_s)
+def live() -> None:
+    fresh = page_now(choice_of_controls)
+    view = fresh.value.view
+    if fresh.value.figure is None:
+        fed = fed_now(choice_of_controls)
+        empty_state(waiting_words(view, () if isinstance(fed, Lacking) else fed, desk().runtime.health()), height=CHART_HEIGHT)
+        return
+    live_chart(fresh.value.figure, fresh.value.matrices, key="predicted", height=CHART_HEIGHT, revision=fresh.revision)
+    parts = (age_words(view), missing_words(view), f"Liquidations: {coverage_text(chosen.selection.exchanges)}.")
+    st.caption(" ".join(part for part in parts if part), help=HEAT_HELP)
+
+
+@st.fragment(run_every=chosen.table_s)
+def panels() -> None:
+    fresh = page_now(choice_of_controls)
+    view = fresh.value.view
+    st.subheader("Liquidation map: what a move would force", anchor="map")
+    wide, rail = st.columns([2.2, 1], gap="medium")
+    with wide:
+        liquidation_map(view, fresh.revision)
+    with rail:
+        magnets(view)
+    st.subheader("Score: did liquidations come where the map said?", anchor="score")
+    score_panel(choice_of_controls)
+    fed = fed_now(choice_of_controls)
+    if view.now is not None:
+        st.caption(f"{'' if isinstance(fed, Lacking) else fed_words(fed)} {version_words(view.now.maps)}")
+    marks_now(choice_of_controls)  # here, after all else: the live part draws the ones at hand
+
+
+place = st.container()
+choice_of_controls = level_controls(chosen)
+with place:
+    top()
+live()
+panels()
