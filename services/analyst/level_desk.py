@@ -95,12 +95,14 @@ class LevelDesk:
         """Tiles that changed up to `moment_us`, a whole minute, and scores that are due. Raises StoreUnavailable.
 
         Asked again for a moment it answers the same. Rows that ended are handed out twice, at this moment and the next: should the
-        analyst give a minute up, its last columns are not lost. A moment an hour or more before the last one begins anew.
+        analyst give a minute up, its last columns are not lost. Of a moment before the map's there is no news; with one an hour
+        before it everything begins anew.
         """
         if moment_us == self._done_us:
             return self._handed
-        if moment_us <= self._done_us - HOUR_US:
-            log.warning("the time went back from %d to %d: levels of %s begin anew", self._done_us, moment_us, self.instrument)
+        newest_us = max((lane.live.time_us for lane in self._lanes.values()), default=moment_us)
+        if moment_us <= newest_us - HOUR_US:
+            log.warning("the time went back from %d to %d: levels of %s begin anew", newest_us, moment_us, self.instrument)
             self._lanes.clear()
         if moment_us != self._begun_us:
             self._save()

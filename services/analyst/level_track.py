@@ -14,6 +14,7 @@ reading of open interest is at most `give_up_us` old. All others are holes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -33,6 +34,8 @@ STEP_US: Final = 5 * US_PER_SECOND
 CANDLE_S: Final = 300
 CANDLE_US: Final = CANDLE_S * US_PER_SECOND
 CANDLE_POINTS: Final = 8  # prices between low and high: with a range of 40 bps one for each bin of 5 bps
+_POINTS: Final = (np.arange(CANDLE_POINTS) + 0.5) / CANDLE_POINTS
+_PART: Final = np.full(CANDLE_POINTS, 1 / CANDLE_POINTS)
 _UNTRADED: Final = nothing(InflowRule.MISSING)
 
 
@@ -177,7 +180,10 @@ class LevelTrack:
         self._touched = set(self.builders)
 
     def _column(self, time_us: int, *, is_known: bool) -> None:
-        due = [builder for builder in self.builders.values() if builder.takes(time_us)]
+        finest_s = CANDLE_S if self.is_on_candles else 0
+        due = [each for each in self.builders.values() if each.takes(time_us) and each.step_s >= finest_s]
+        if not due:
+            return
         is_read = self.read_us is not None and time_us - self.read_us <= self.meter.give_up_us
         column = None
         if is_known and is_read and self.last_price is not None:
@@ -192,13 +198,12 @@ def candle_profile(candle: MarketCandle) -> TradeProfile:
     """The candle's volume, spread evenly between low and high."""
     if candle.notional_usd <= 0:
         return EMPTY_PROFILE
-    share = (np.arange(CANDLE_POINTS) + 0.5) / CANDLE_POINTS
-    price = candle.low + (candle.high - candle.low) * share
-    buy_usd = candle.taker_buy_usd
-    if not 0 <= buy_usd <= candle.notional_usd:  # unknown (NaN), or rounded past the whole
-        buy_usd = min(max(buy_usd, 0.0), candle.notional_usd) if np.isfinite(buy_usd) else candle.notional_usd / 2
-    part = np.full(CANDLE_POINTS, 1 / CANDLE_POINTS)
-    return TradeProfile(price, part * buy_usd, part * (candle.notional_usd - buy_usd))
+    buy_usd = candle.taker_buy_usd if candle.taker_buy_usd >= 0 else candle.notional_usd / 2  # NaN is not
+    sell_usd = max(candle.notional_usd - buy_usd, 0.0)
+    if sell_usd == 0:  # rounded past the whole
+        buy_usd = candle.notional_usd
+    price = candle.low + (candle.high - candle.low) * _POINTS
+    return TradeProfile(price, buy_usd * _PART, sell_usd * _PART)
 
 
 def current_map(book: LevelBook) -> tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
@@ -214,5 +219,5 @@ def _profile(rows: FeedRows, first: int, last: int) -> TradeProfile:
 
 
 def _is_usable(candle: MarketCandle) -> bool:
-    is_finite = bool(np.isfinite(candle.low + candle.high + candle.close + candle.notional_usd))
+    is_finite = math.isfinite(candle.low + candle.high + candle.close + candle.notional_usd)
     return is_finite and 0 < candle.low <= candle.close <= candle.high and candle.notional_usd >= 0
