@@ -29,12 +29,12 @@ from services.exchanges.binance_margin import bundled_margin_table
 from tests.level_rows import BEGIN, EXCHANGE, FIFTY, RATE, Market, at_other_times, book_after, simulated
 from tests.store_rows import BTC, DAY, HOUR, MINUTE, gap
 
-N_MINUTES = 5_000
+N_MINUTES = 3_000
 
 
 @cache
 def market() -> Market:
-    return simulated(5, n_minutes=N_MINUTES, prior=FIFTY)
+    return simulated(2, n_minutes=N_MINUTES, prior=FIFTY)
 
 
 def stored(source: Market, *, liquidations: list[Liquidation] | None = None, more: tuple[StoredEvent, ...] = ()) -> MemoryStore:
@@ -91,7 +91,7 @@ def test_events_of_other_times_are_worth_no_new_version() -> None:
 
 
 def test_traders_as_published_leave_the_default() -> None:
-    source = simulated(7, n_minutes=3_600, prior=DEFAULT_PRIOR)
+    source = simulated(7, n_minutes=N_MINUTES, prior=DEFAULT_PRIOR)
     found = fit(stored(source), source.end_us)
     assert found.found is not None
     assert found.parameters is None
@@ -111,7 +111,7 @@ def test_a_version_follows_the_newest_and_what_is_not_worth_it_keeps_it() -> Non
 
 
 @settings(max_examples=3)
-@given(st.integers(0, 2**32 - 1), st.integers(3_000, N_MINUTES))
+@given(st.integers(0, 2**32 - 1), st.integers(2_700, N_MINUTES))
 def test_nothing_at_or_after_the_end_is_ever_looked_at(seed: int, n_known: int) -> None:
     until_us = BEGIN + n_known * MINUTE
     known = [each for each in market().liquidations if each.event_time_us < until_us]
