@@ -82,7 +82,7 @@ def fit_levels(
     fitted within that third could not be compared fairly.
     turnovers  candidates; the default (0) is always one
     raises     StoreUnavailable; ValueError for no day; KeyError for an exchange whose liquidation rule is not known
-    cost       some 1.5 s a day of stored rows for four turnovers, memory of a day's rows
+    cost       some 2 s of a core a day of one-second bars for four turnovers; memory of a day's rows
     """
     if days < 1:
         raise ValueError(f"days was {days}; it must be at least 1")
