@@ -70,7 +70,16 @@ class PastWatch:
         return seen[0] if seen is not None and is_settled else None
 
 
-def history_start_us(first_us: int, own_from_us: int, *, horizon_us: int, has_history: bool) -> int:
-    """Where a track of the past begins: at first a horizon before our own data, then at the first candle."""
+class Pass(NamedTuple):
+    """Where a track of the past begins, and from when on it makes columns."""
+
+    start_us: int
+    columns_from_us: int
+
+
+def next_pass(first_us: int, own_from_us: int, *, horizon_us: int, has_history: bool) -> Pass:
+    """At first a horizon before our own data, with columns of the last day only; then all, from the first candle on."""
     near_us = (own_from_us - horizon_us) // CANDLE_US * CANDLE_US
-    return first_us if has_history else max(first_us, near_us)
+    if has_history or first_us >= near_us - _EARLIER_US:
+        return Pass(first_us, first_us)
+    return Pass(near_us, max(near_us, own_from_us - DAY_US))

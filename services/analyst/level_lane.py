@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
-from services.analyst.level_backfill import HOUR_US, PastWatch, Span, history_start_us, read_candles
+from services.analyst.level_backfill import HOUR_US, PastWatch, Span, next_pass, read_candles
 from services.analyst.level_feed import FeedRows, LevelFeed
 from services.analyst.level_state import UnreadableState, restored, saved
 from services.analyst.level_terms_source import TermsSource
@@ -87,15 +87,16 @@ class LaneKeeper:
         first_us = lane.watch.earlier(lane.live)
         if first_us is not None:
             live = lane.live
-            start_us = history_start_us(
+            begin = next_pass(
                 first_us,
                 live.own_from_us,
                 horizon_us=self.grid.horizon_us,
                 has_history=live.history_from_us is not None,
             )
             lane.shadow = self._track(
-                lane.exchange, start_us, own_from_us=live.own_from_us, history_from_us=start_us, moment_us=moment_us
+                lane.exchange, begin.start_us, own_from_us=live.own_from_us, history_from_us=begin.start_us, moment_us=moment_us
             )
+            lane.shadow.columns_from_us = begin.columns_from_us
 
     def step_history(self, track: LevelTrack, moment_us: int) -> None:
         """A day of candles, or what is left of them before our own rows. Raises StoreUnavailable."""

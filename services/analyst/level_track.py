@@ -51,6 +51,7 @@ class LevelTrack:
 
     own_from_us       from here on what we collected counts, before it candles
     history_from_us   where candles began, None without any
+    columns_from_us   columns before it are not made
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class LevelTrack:
         history_from_us: int | None,
         terms: TermsInUse,
         grid: LevelGrid = DEFAULT_GRID,
+        columns_from_us: int = 0,
     ) -> None:
         self.exchange, self.instrument = exchange, instrument
         self.time_us = start_us
         self.own_from_us = own_from_us
         self.history_from_us = history_from_us
+        self.columns_from_us = columns_from_us
         self.terms = terms
         self.book = LevelBook(terms.level_terms(), grid)
         self.meter = KeptMeter(terms.inflow())
@@ -182,7 +185,7 @@ class LevelTrack:
     def _column(self, time_us: int, *, is_known: bool) -> None:
         finest_s = CANDLE_S if self.is_on_candles else 0
         due = [each for each in self.builders.values() if each.takes(time_us) and each.step_s >= finest_s]
-        if not due:
+        if not due or time_us < self.columns_from_us:
             return
         is_read = self.read_us is not None and time_us - self.read_us <= self.meter.give_up_us
         column = None
