@@ -84,6 +84,7 @@ class InstrumentPast:
         self._reason: str | None = None
         self._note: str | None = None
         self._from_us: int | None = None
+        self._oldest_us: int | None = None
         self._n_wanted = self._n_stored = self._n_absent = self._n_without_interest = 0
 
     def due_us(self) -> int:
@@ -164,6 +165,7 @@ class InstrumentPast:
         window = self._ranges[0]
         if candles:
             self._store.append(candles)
+            self._oldest_us = min(candles[0].start_time_us, self._oldest_us or candles[0].start_time_us)
         self._unstored = None
         self._ranges.popleft()
         self._n_stored += len(candles)
@@ -172,7 +174,7 @@ class InstrumentPast:
         if not candles and n_slots(window) >= _EMPTY_SLOTS and self._ranges:
             self._n_absent += sum(n_slots(older) for older in self._ranges)
             self._ranges.clear()
-            self._note = f"nothing is kept of the time before {from_us(window.end_us):%Y-%m-%d %H:%M} UTC"
+            self._note = f"nothing is kept of the time before {from_us(self._oldest_us or window.end_us):%Y-%m-%d %H:%M} UTC"
         self._rest_if_done()
 
     def _rest_if_done(self) -> None:

@@ -16,6 +16,7 @@ from services.domain.windows import TimeWindow
 from services.exchanges.bundled import bundled_instruments
 from services.ingest.collector import Collector, CollectorSettings, ExchangeEndpoints
 from services.ingest.detectors import no_detectors
+from services.ingest.replay import ReplayCollector
 from services.live.memory import MemoryLiveState
 from services.ports import EventStore
 from tests.integration.collecting import QUICK, QUICK_ADAPTERS
@@ -131,3 +132,22 @@ def test_without_a_wish_for_the_past_nothing_is_asked_for(tmp_path: Path, server
         running.stop()
     assert server.history_asked() == []
     assert memory_store.margin_tables() == []
+
+
+def test_a_replay_asks_nobody_and_has_no_past_to_fetch(tmp_path: Path, server: HistoryServer, memory_store: EventStore) -> None:
+    recording = tmp_path / "one.jsonl"
+    recording.write_text('{"t":1723104000000000,"x":"binance","c":"market-1","f":"{}"}\n', encoding="utf-8")
+    settings = CollectorSettings(
+        source="replay", exchanges=("binance",), instruments=(BTC,), spool_dir=tmp_path / "spool", level_history_days=30.0,
+        endpoints={"binance": ExchangeEndpoints("ws://127.0.0.1:9", server.url)},
+    )  # fmt: skip
+    replay = ReplayCollector(
+        settings, recording=recording, speed="max", store=memory_store, live=MemoryLiveState(max_events=1_000, ttl_us=DAY_US)
+    )
+    replay.start()
+    try:
+        assert eventually(lambda: replay.health().replay_progress == 1.0)
+        assert replay.health().histories == ()
+    finally:
+        replay.stop()
+    assert server.asked == []

@@ -61,6 +61,30 @@ def test_a_budget_that_is_waited_for_is_never_exceeded(requests: list[tuple[floa
         assert sum(weight for at, weight in spent if end - 60.0 < at <= end) <= 80
 
 
+@given(st.lists(st.tuples(st.floats(0, 20), st.integers(1, 30), st.booleans()), max_size=40))
+def test_what_can_wait_never_fills_more_than_its_share(requests: list[tuple[float, int, bool]]) -> None:
+    """Against the obvious twin: whenever a patient request went out, everything spent in the window was within half the limit."""
+    clock = HandClock()
+    budget = WeightBudget(RestLimits(weight=100, window_s=60.0), monotonic=clock)
+    spent: list[tuple[float, int]] = []
+    for pause_s, weight, is_patient in requests:
+        clock.now += pause_s
+        clock.now += budget.wait_s(weight, share=0.5 if is_patient else 1.0) + 1e-6
+        budget.spend(weight)
+        spent.append((clock.now, weight))
+        used = sum(each for at, each in spent if clock.now - 60.0 < at)
+        assert used <= (40 if is_patient else 80)
+
+
+def test_a_patient_request_heavier_than_its_share_waits_for_an_empty_window() -> None:
+    clock = HandClock()
+    budget = WeightBudget(RestLimits(weight=20, window_s=2.0), monotonic=clock)
+    budget.spend(1)
+    assert budget.wait_s(12, share=0.5) == pytest.approx(2.0)
+    clock.now += 2.1
+    assert budget.wait_s(12, share=0.5) == 0.0
+
+
 def test_a_budget_learns_what_others_spend_from_the_same_address() -> None:
     clock = HandClock()
     budget = WeightBudget(RestLimits(weight=100, window_s=60.0, used_header="X-USED"), monotonic=clock)
@@ -222,6 +246,38 @@ def test_an_unreachable_server_is_named_with_the_next_try(bench: Bench) -> None:
     health = worker.health()
     assert "could not be reached" in (health.last_error or "")
     assert health.next_try_time_us is not None
+
+
+def test_a_request_that_can_wait_comes_after_all_others_and_its_failure_is_the_callers(bench: Bench) -> None:
+    worker = bench.worker()
+    bench.server.answer("/x", b"[]")
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(worker.fetch(RestRequest(path="/x"))))
+    thread.start()
+    threading.Event().wait(0.05)
+    worker.ask_book(instrument("BTC"))
+    worker.start()
+    thread.join(5)
+    assert [each.body for each in answers if each is not None] == [b"[]"]
+    assert bench.server.asked.index("/x") == 4, "time, instruments, the book and open interest went before"
+    with pytest.raises(ExchangeRejected, match="404"):
+        worker.fetch(RestRequest(path="/nowhere"))
+    assert bench.server.n_asked("/nowhere") == 1
+    assert worker.health().is_reachable is True
+    worker.stop()
+    assert worker.fetch(RestRequest(path="/x")) is None
+
+
+def test_a_stop_wakes_whoever_waits_for_an_answer(bench: Bench) -> None:
+    worker = bench.worker()  # never started: nobody will serve the request
+    answers: list[object] = []
+    thread = threading.Thread(target=lambda: answers.append(worker.fetch(RestRequest(path="/x"))))
+    thread.start()
+    threading.Event().wait(0.05)
+    assert answers == []
+    worker.stop()
+    thread.join(5)
+    assert answers == [None]
 
 
 def test_unknown_symbols_bring_the_list_again_but_not_each_time(bench: Bench) -> None:
