@@ -30,7 +30,7 @@ def read_candles(store: EventStore, exchange: str, instrument: str, window: Time
 
 
 class Span(NamedTuple):
-    """A span [start, end) in which we collected nothing, and the moment from which the hole is watched."""
+    """A span [start, end) in which we collected nothing, at least at its ends."""
 
     start_us: int
     end_us: int
@@ -49,13 +49,19 @@ class PastWatch:
         """Whether to look at this moment."""
         if self._first_look_us is None:
             self._first_look_us = moment_us
-        return moment_us - self._first_look_us <= EAGER_US or moment_us % HOUR_US == 0
+        return self.is_eager(moment_us) or moment_us % HOUR_US == 0
+
+    def is_eager(self, moment_us: int) -> bool:
+        """Whether candles may still come that were asked for at the start."""
+        return self._first_look_us is None or moment_us - self._first_look_us <= EAGER_US
 
     def earlier(self, track: LevelTrack) -> int | None:
         """Where the candles begin that lie before all that the track knows; None where there are none, or more are coming."""
         known_us = track.own_from_us if track.history_from_us is None else track.history_from_us - _EARLIER_US
-        window = TimeWindow(max(known_us - HISTORY_US, 1), known_us)
-        return self._settled(read_candles(self._store, self._exchange, self._instrument, window))
+        oldest_us = max(track.own_from_us - HISTORY_US, 1)
+        if known_us <= oldest_us:
+            return None
+        return self._settled(read_candles(self._store, self._exchange, self._instrument, TimeWindow(oldest_us, known_us)))
 
     def within(self, span: Span) -> bool:
         """Whether candles of a span are stored, and no more are coming."""

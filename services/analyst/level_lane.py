@@ -80,6 +80,8 @@ class LaneKeeper:
         """Begin a second track where candles have come that the running one does not know. Raises StoreUnavailable."""
         if lane.shadow is not None or not lane.watch.is_due(moment_us):
             return
+        if not lane.watch.is_eager(moment_us):
+            lane.hole = lane.resumed = None
         if lane.hole is not None and lane.resumed is not None:
             if lane.watch.within(lane.hole):
                 lane.shadow, lane.hole = restored(lane.resumed), None
