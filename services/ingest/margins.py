@@ -96,6 +96,9 @@ class MarginKeeper:
         self._put_off_until_us, self._put_off_reason = until_us, reason
 
     def give_up(self, until_us: int, reason: str) -> None:
+        if not self._asked:  # what is kept could not even be read
+            self.put_off(until_us, reason)
+            return
         self._wait(until_us)
         self._put_off_reason = None
         self._failed = self._failed | dict.fromkeys(self._asked, reason)

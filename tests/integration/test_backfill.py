@@ -16,11 +16,12 @@ import msgspec
 import pytest
 
 from db.memory import MemoryStore
-from services.domain.errors import StoreUnavailable
+from services.domain.errors import StoreRejected, StoreUnavailable
 from services.domain.events import BookUpdate, MarketEvent
 from services.domain.health import HistoryHealth
 from services.domain.instruments import Instrument, InstrumentCatalog
 from services.domain.levels import MarketCandle
+from services.domain.margin import MarginTable
 from services.domain.stored import StoredEvent
 from services.domain.windows import TimeWindow
 from services.exchanges.registry import ADAPTERS
@@ -429,6 +430,25 @@ def test_margin_tables_that_fail_are_a_sentence_the_last_ones_stay_and_the_past_
     assert len(bench.store.margin_tables()) == 1
     assert backfill.margin_health().next_try_time_us is not None
     assert eventually(lambda: is_complete(backfill))
+
+
+class BrokenStore(MemoryStore):
+    """A store that refuses to tell its margin tables."""
+
+    n_refused = 0
+
+    def margin_tables(self) -> list[MarginTable]:
+        self.n_refused += 1
+        raise StoreRejected("the tables could not be read")
+
+
+def test_tables_that_cannot_be_read_are_said_and_not_tried_without_end(bench: Bench) -> None:
+    store = bench.store = BrokenStore(retention_days=100_000)
+    backfill = bench.start(days=0.1)
+    assert eventually(lambda: is_complete(backfill))
+    assert store.n_refused == 1
+    assert backfill.margin_health().last_error == "the tables could not be read"
+    assert backfill.margin_health().n_by_origin == (0, 0, 0)
 
 
 def n_malformed(bench: Bench) -> int:
