@@ -26,7 +26,7 @@ _EARLIER_US: Final = HOUR_US  # so much more past is worth making a track for
 def read_candles(store: EventStore, exchange: str, instrument: str, window: TimeWindow) -> dict[int, MarketCandle]:
     """5-minute candles that begin within the window, by start. Raises StoreUnavailable."""
     rows = store.market_candles(window, exchange, instrument, step_s=CANDLE_S)
-    return {candle.start_time_us: candle for candle in rows if candle.start_time_us % CANDLE_US == 0}
+    return {candle.start_time_us: candle for candle in rows}
 
 
 class Span(NamedTuple):
