@@ -15,8 +15,10 @@ from typing import IO, Final
 from services.domain.errors import ConfigError
 from services.domain.instruments import canonical_instrument
 from services.simulator.instruments import EXCHANGES, Exchange, symbol_spec
+from services.simulator.market import DEFAULT_PAST_DAYS
 from services.simulator.offline import OfflineRun, OfflineSettings
 from services.simulator.plants import PLANT_RATES
+from services.simulator.prices import MARKET_REGIMES
 from services.simulator.truth import TruthLog
 
 _GZIP_LEVEL: Final = 4
@@ -39,6 +41,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--plants", choices=sorted(PLANT_RATES), default=None, help="default: few; none when calm")
     parser.add_argument("--calm", action="store_true", help="no trends and bursts; liquidations as a Poisson stream")
     parser.add_argument("--liquidations-per-second", type=float, default=None, help="over all symbols and the three exchanges")
+    parser.add_argument("--regime", choices=MARKET_REGIMES, default="mixed", help="how the price behaves (default: mixed)")
+    parser.add_argument("--past-days", type=float, default=DEFAULT_PAST_DAYS, help="of traders before the start, 0 to 30")
     parser.set_defaults(run=run)
 
 
@@ -69,6 +73,8 @@ def _settings(args: argparse.Namespace) -> OfflineSettings:
     depth_hz = args.depth_hz if args.depth_hz is not None else 1.0 if args.calm else 10.0
     if args.liquidations_per_second is not None and not 0 <= args.liquidations_per_second <= 10_000:
         raise ConfigError(f"--liquidations-per-second was {args.liquidations_per_second:g}; expected 0 to 10,000")
+    if not 0 <= args.past_days <= 30:
+        raise ConfigError(f"--past-days was {args.past_days:g}; expected 0 to 30")
     try:
         for symbol in symbols:
             symbol_spec(symbol)
@@ -81,6 +87,8 @@ def _settings(args: argparse.Namespace) -> OfflineSettings:
             is_calm=args.calm,
             plants=args.plants,
             liquidations_per_second=args.liquidations_per_second,
+            regime=args.regime,
+            past_days=args.past_days,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -14,7 +14,9 @@ from typing import Final
 from services.simulator.control import ControlServer
 from services.simulator.engine import Engine
 from services.simulator.instruments import EXCHANGES, symbol_spec
+from services.simulator.market import DEFAULT_PAST_DAYS
 from services.simulator.plants import PLANT_RATES
+from services.simulator.prices import MARKET_REGIMES
 from services.simulator.server import LOOPBACK
 from services.simulator.truth import TruthLog
 
@@ -34,6 +36,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         "--calm", action="store_true", help="no trends and bursts; liquidations without a cause, as a Poisson stream"
     )
     parser.add_argument("--plants", choices=sorted(PLANT_RATES), help="spoofs, icebergs, whales (default: few; none when calm)")
+    parser.add_argument("--regime", choices=MARKET_REGIMES, default="mixed", help="how the price behaves (default: mixed)")
+    parser.add_argument("--past-days", type=float, default=DEFAULT_PAST_DAYS, help="of history before the start, 0 to 30")
     parser.add_argument("--truth", type=Path, metavar="FILE", help="append labels of what truly happened, JSON Lines")
     parser.add_argument("--parent-pid", type=int, help="exit when this process is gone")
     parser.add_argument("--okx-idle-seconds", type=float, default=30.0, help="silence after which OKX closes")
@@ -48,6 +52,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
             parser.error(str(wrong))
     if not 1 <= options.depth_hz <= 50:
         parser.error(f"--depth-hz was {options.depth_hz:g}; expected 1 to 50")
+    if not 0 <= options.past_days <= 30:
+        parser.error(f"--past-days was {options.past_days:g}; expected 0 to 30")
     return options
 
 
@@ -82,6 +88,8 @@ async def serve(options: argparse.Namespace) -> None:
         liquidations_per_second=options.liquidations_per_second,
         is_calm=options.calm,
         plants=options.plants,
+        regime=options.regime,
+        past_days=options.past_days,
         truth=TruthLog(options.truth),
         okx_idle_s=options.okx_idle_seconds,
         enforce_limits=not options.no_limits,

@@ -10,9 +10,10 @@ from services.simulator.bybit import BybitServer
 from services.simulator.clock import Clock, WallClock
 from services.simulator.faults import COUNTED, FLAVOURS, TIMED, Fault, FaultPlan, FaultRejected, garbage_frame, parse_fault
 from services.simulator.instruments import EXCHANGES, Exchange, symbol_spec
-from services.simulator.market import Market
+from services.simulator.market import DEFAULT_PAST_DAYS, Market
 from services.simulator.okx import OkxServer
 from services.simulator.plants import PlantLevel, PlantRates
+from services.simulator.prices import MarketRegime
 from services.simulator.server import ExchangeServer
 from services.simulator.truth import TruthLog
 
@@ -39,6 +40,8 @@ class Engine:
         liquidations_per_second: float | None = None,
         is_calm: bool = False,
         plants: PlantLevel | PlantRates = "few",
+        regime: MarketRegime = "mixed",
+        past_days: float = DEFAULT_PAST_DAYS,
         truth: TruthLog | None = None,
         okx_idle_s: float = 30.0,
         enforce_limits: bool = True,
@@ -54,7 +57,11 @@ class Engine:
             liquidations_per_second=liquidations_per_second,
             is_calm=is_calm,
             plants=plants,
+            regime=regime,
+            past_days=past_days,
         )
+        for name in self.market.symbols:
+            self._start_past(name)
         self.faults = FaultPlan()
         self.truth = TruthLog(None) if truth is None else truth
         self.servers: dict[Exchange, ExchangeServer] = {
@@ -103,9 +110,15 @@ class Engine:
         market = self.market.symbols[name]
         self.steps += 1
         for exchange, result in results.items():
+            venue = market.venues[exchange]
+            venue.past.tell(result.trades, event_ms, venue.open_interest_base)
             self.truth.record(market, exchange, result, event_ms)
             if exchange in self._published:
                 self.servers[exchange].publish(market, result, event_ms, now)
+
+    def _start_past(self, name: str) -> None:
+        for venue in self.market.symbols[name].venues.values():
+            venue.past.start(self._clock.now_ms())
 
     # -- commands -----------------------------------------------------------------------------------------------
 
@@ -180,6 +193,7 @@ class Engine:
         for name in added:
             if name not in self.market.symbols:
                 self.market.add(name)
+                self._start_past(name)
         return {"symbols": list(self.market.symbols)}
 
     def stats(self) -> dict[str, object]:

@@ -6,6 +6,7 @@ them; OKX's are the same; Bybit asks 0.5 % at least. A contract of no name has B
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Final
 
 from services.simulator.instruments import Exchange
@@ -24,7 +25,7 @@ _OKX_TAKER_FEE: Final = "0.0005"
 _BYBIT_LEAST: Final = "0.005"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class MarginRate:
     """The only tier of a contract, whatever a position's size: fractions of value, as texts to publish and numbers to reckon with.
 
@@ -35,11 +36,11 @@ class MarginRate:
     max_leverage: int
     counted_fee_text: str = "0"
 
-    @property
+    @cached_property
     def maintenance_rate(self) -> float:
         return float(self.maintenance_text)
 
-    @property
+    @cached_property
     def counted_fee(self) -> float:
         return float(self.counted_fee_text)
 

@@ -14,7 +14,9 @@ from services.simulator.clock import SteppedClock
 from services.simulator.engine import Engine
 from services.simulator.hub import Peer
 from services.simulator.instruments import EXCHANGES, Contract, Exchange
+from services.simulator.market import DEFAULT_PAST_DAYS
 from services.simulator.plants import PlantLevel, PlantRates
+from services.simulator.prices import MarketRegime
 from services.simulator.server import ExchangeServer, compact
 from services.simulator.truth import TruthLog
 
@@ -59,6 +61,7 @@ class OfflineSettings:
     symbols     such as BTCUSDT                      exchanges   whose frames and truth are written; all three trade anyway
     start_ms    UTC milliseconds of the beginning    depth_hz    steps, hence depth frames, a second and symbol
     is_calm     see Market                           plants      None: few, or none in a calm market
+    regime      see Market                           past_days   of simulated past, 0 to 30
     liquidations_per_second   over all symbols and all three exchanges; None: lively, or six a minute each in a calm market
     """
 
@@ -70,6 +73,8 @@ class OfflineSettings:
     is_calm: bool = False
     plants: PlantLevel | PlantRates | None = None
     liquidations_per_second: float | None = None
+    regime: MarketRegime = "mixed"
+    past_days: float = DEFAULT_PAST_DAYS
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.depth_hz <= 50:
@@ -97,6 +102,8 @@ class OfflineRun:
             liquidations_per_second=settings.liquidations_per_second,
             is_calm=settings.is_calm,
             plants=settings.plants or ("none" if settings.is_calm else "few"),
+            regime=settings.regime,
+            past_days=settings.past_days,
             truth=truth,
             enforce_limits=False,
             clock=self._clock,

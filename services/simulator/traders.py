@@ -29,28 +29,28 @@ from services.simulator.positions import (
 #: From this leverage on, what is opened at one trade belongs to a group of small traders, and not to a single one.
 BOLD_LEVERAGE: Final = 75
 #: Bold positions that must be opened for one of them to be liquidated, about.
-BOLD_PER_LIQUIDATION: Final = 4.0
+BOLD_PER_LIQUIDATION: Final = 4.5
 #: Mean notional of a bold position is this at most; where fewer liquidations are wanted than that makes, leverage is lower.
 _MOST_BOLD_USD: Final = 30_000.0
 _MOST_IN_GROUP: Final = 24
 #: How likely what is left of a trade opens positions while a wave of entries is on, and between waves; their durations in s.
-_OPENING: Final = (0.8, 0.08)
+_OPENING: Final = (0.2, 0.025)
 _WAVE_S: Final = (15.0, 60.0)
 _LULL_S: Final = (25.0, 100.0)
 #: Of all that is traded, in the long run.
-OPENED_SHARE: Final = 0.27
+OPENED_SHARE: Final = 0.085
 #: At most this share of a trade closes positions by hand.
 _CLOSING_SHARE: Final = 0.5
 #: How long people mean to stay: mean seconds, and odds by notional.
-_LIFETIMES_S: Final = (1_800.0, 14_400.0, 172_800.0)
-_LIFETIME_ODDS: Final = (0.78, 0.19, 0.03)
+LIFETIMES_S: Final = (1_800.0, 10_800.0, 86_400.0)
+LIFETIME_ODDS: Final = (0.8, 0.17, 0.03)
 #: Who would lose waits once more, this likely, for this long on average.
 _WAITS: Final = 0.5
 _WAIT_S: Final = 900.0
 #: Of what is liquidated, this share is bought (or sold) by traders who close the opposite position with it; the rest opens anew.
 CLOSED_AGAINST_SHARE: Final = 0.5
 #: Positions a side kept per instrument and exchange; beyond it those who would leave next leave now.
-_MAX_OPEN: Final = 6_000
+_MAX_OPEN: Final = 8_000
 _FLOW_MEMORY_S: Final = 300.0
 _OWED_MEMORY_S: Final = 240.0
 
@@ -83,15 +83,16 @@ class TraderPool:
     ) -> None:
         self._rng = rng
         self._rate_hz = rate_hz
-        self._margin = margin
-        self._base_per_lot = base_per_lot
+        self.margin = margin
+        self.base_per_lot = base_per_lot
+        self.traded_usd_hz = traded_usd_hz
         self._next_steady_s = rng.expovariate(rate_hz) if is_steady and rate_hz > 0 else 0.0
         self._bold_usd_hz = 2.0 * traded_usd_hz * OPENED_SHARE * sum(leverage_odds(margin, odds=odds)[-3:])
         self._wanted_hz = rate_hz * BOLD_PER_LIQUIDATION
         boldness = 0.0 if is_steady else min(1.0, self._wanted_hz * _MOST_BOLD_USD / self._bold_usd_hz)
         self.odds = leverage_odds(margin, boldness=boldness, odds=odds)
         self._planted_odds = leverage_odds(margin, odds=odds)
-        self._typical_usd = typical_usd
+        self.typical_usd = typical_usd
         self._owed = 0.0
         self._now_s = 0.0
         self._wave_until_s = 0.0
@@ -130,7 +131,7 @@ class TraderPool:
         rows = list(self.positions())
         return TrueMap(
             liquidation_price=np.array([each.liquidation_price for each in rows], np.float64),
-            usd=np.array([each.entry_price * each.lots for each in rows], np.float64) * self._base_per_lot,
+            usd=np.array([each.entry_price * each.lots for each in rows], np.float64) * self.base_per_lot,
             is_long=np.array([each.position_side == "long" for each in rows], np.bool_),
             leverage=np.array([each.leverage for each in rows], np.int64),
         )
@@ -146,7 +147,7 @@ class TraderPool:
         for side in self._sides.values():
             self._release(side, price)
         left = lots - self._close_by_hand(price, math.ceil(lots * _CLOSING_SHARE))
-        if left * price * self._base_per_lot >= self._typical_usd and self._rng.random() < self._opening:
+        if left * price * self.base_per_lot >= self.typical_usd and self._rng.random() < self._opening:
             for position_side in SIDES:
                 self._open(position_side, price, left)
 
@@ -226,9 +227,9 @@ class TraderPool:
         """A position at the entry, traded or not, that makes `liquidation_price` true."""
         rng = self._rng
         leverage = rng.choices(LEVERAGES, self._planted_odds)[0]
-        entry = liquidation_price / self._margin.liquidation_price(1.0, leverage, is_long=position_side == "long")
-        notional_usd = min(self._typical_usd * math.exp(rng.gauss(0.0, 1.3)), 60 * self._typical_usd)
-        lots = max(1, int(notional_usd / (entry * self._base_per_lot)))
+        entry = liquidation_price / self.margin.liquidation_price(1.0, leverage, is_long=position_side == "long")
+        notional_usd = min(self.typical_usd * math.exp(rng.gauss(0.0, 1.3)), 60 * self.typical_usd)
+        lots = max(1, int(notional_usd / (entry * self.base_per_lot)))
         return self._new(position_side, entry, leverage, lots, is_planted=True)
 
     # -- within -------------------------------------------------------------------------------------------------
@@ -276,10 +277,13 @@ class TraderPool:
         return both + handed
 
     def _open(self, position_side: PositionSide, price: float, lots: int) -> None:
-        rng, usd_per_lot = self._rng, price * self._base_per_lot
+        rng, usd_per_lot = self._rng, price * self.base_per_lot
         while lots > 0:
             leverage = rng.choices(LEVERAGES, self.odds)[0]
-            usd = min(8.0 * self._typical_usd * math.exp(rng.gauss(0.0, 0.8)), lots * usd_per_lot)
+            if len(self._sides[position_side].open) >= _MAX_OPEN:
+                self._put(position_side, price, leverage, lots, self._now_s + self._lifetime_s())
+                return
+            usd = min(8.0 * self.typical_usd * math.exp(rng.gauss(0.0, 0.8)), lots * usd_per_lot)
             chunk = min(lots, max(1, round(usd / usd_per_lot)))
             lots -= chunk
             if leverage < BOLD_LEVERAGE:
@@ -294,7 +298,7 @@ class TraderPool:
                 chunk, group = chunk - own, max(1, group - 1)
 
     def _lifetime_s(self) -> float:
-        return self._rng.expovariate(1 / self._rng.choices(_LIFETIMES_S, _LIFETIME_ODDS)[0])
+        return self._rng.expovariate(1 / self._rng.choices(LIFETIMES_S, LIFETIME_ODDS)[0])
 
     def _put(
         self, position_side: PositionSide, price: float, leverage: int, lots: int, leaves_s: float, *, is_planted: bool = False
@@ -310,6 +314,6 @@ class TraderPool:
             entry_price=price,
             leverage=leverage,
             lots=lots,
-            margin=self._margin,
+            margin=self.margin,
             is_planted=is_planted,
         )

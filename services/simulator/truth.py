@@ -1,6 +1,7 @@
-"""What truly happened, as JSON Lines: liquidations with their traders and the cascades they made, and everything planted."""
+"""What is true, as JSON Lines: liquidations with their traders and their cascades, everything planted, and who stands where."""
 
 import json
+import math
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -14,6 +15,9 @@ from services.simulator.venue import ForcedOrder, Venue, VenueStep
 from services.simulator.walls import Wall
 
 Label = dict[str, object]
+#: How often the open positions are written, and the width of their bins in log-price.
+MAP_EVERY_MS: Final = 300_000
+MAP_BIN: Final = 5e-4
 _SIDES: Final[tuple[PositionSide, ...]] = ("long", "short")
 
 
@@ -28,6 +32,7 @@ class TruthLog:
         self._file = path.open(mode, encoding="utf-8") if path is not None else None
         self._exchanges = exchanges
         self._watches: dict[tuple[Exchange, str, PositionSide], CascadeWatch] = {}
+        self._next_map_ms: dict[tuple[Exchange, str], int] = {}
         #: Liquidations that truly occurred: exchange → symbol → count.
         self.liquidations: dict[str, dict[str, int]] = {}
 
@@ -53,13 +58,22 @@ class TruthLog:
             return
         venue = market.venues[exchange]
         head: Label = {"exchange": exchange, "symbol": name, "event_time_us": event_ms * 1000}
-        labels = [_liquidation(venue, order) for order in step.liquidations]
+        labels = self._maps(venue, name, event_ms)
+        labels += [_liquidation(venue, order) for order in step.liquidations]
         labels += [_cascade(change) for change in self._cascades(venue, step, event_ms)]
         labels += [_wall(venue, wall) for wall in step.walls]
         labels += [_iceberg(venue.contract, change) for change in step.icebergs]
         labels += [_whale(venue.contract, whale) for whale in step.whales if whale.lots]
         for label in labels:
             self._file.write(json.dumps({"label": label.pop("label"), **head, **label}, separators=(",", ":")) + "\n")
+
+    def _maps(self, venue: Venue, name: str, event_ms: int) -> list[Label]:
+        """At the start, and at the first step of every whole 5 minutes UTC: where everybody stands who is open."""
+        key = (venue.contract.exchange, name)
+        if event_ms < self._next_map_ms.get(key, 0):
+            return []
+        self._next_map_ms[key] = event_ms - event_ms % MAP_EVERY_MS + MAP_EVERY_MS
+        return [_open_positions(venue)]
 
     def _cascades(self, venue: Venue, step: VenueStep, event_ms: int) -> list[CascadeChange]:
         changes: list[CascadeChange] = []
@@ -89,9 +103,33 @@ def _liquidation(venue: Venue, order: ForcedOrder) -> Label:
         "leverage": position.leverage,
         "liquidation_price": position.liquidation_price,
         "bankruptcy_price": position.bankruptcy_price,
+        "is_planted": position.is_planted,
         "mark_price": venue.mark_price,
         "size_base": order.lots * contract.base_per_lot,
         "average_fill_price": order.average_ticks * contract.price.step,
+    }
+
+
+def _open_positions(venue: Venue) -> Label:
+    """USD at liquidation prices in bins of log-price, a row of the four arrays for each bin, side and leverage that has any."""
+    true = venue.true_map()
+    usd: dict[tuple[int, bool, int], float] = {}
+    rows = zip(true.liquidation_price.tolist(), true.is_long.tolist(), true.leverage.tolist(), true.usd.tolist(), strict=True)
+    for price, is_long, leverage, usd_each in rows:
+        key = (math.floor(math.log(price) / MAP_BIN), is_long, leverage)
+        usd[key] = usd.get(key, 0.0) + usd_each
+    keys = sorted(usd)
+    return {
+        "label": "open_positions",
+        "mark_price": venue.mark_price,
+        "open_interest_base": venue.open_interest_base,
+        "n_positions": len(venue.traders),
+        "n_planted": venue.traders.n_planted,
+        "bin_width": MAP_BIN,
+        "bins": [key[0] for key in keys],
+        "is_long": [int(key[1]) for key in keys],
+        "leverage": [key[2] for key in keys],
+        "usd": [round(usd[key]) for key in keys],
     }
 
 

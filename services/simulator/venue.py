@@ -16,6 +16,7 @@ from services.simulator.icebergs import IcebergChange
 from services.simulator.instruments import MAX_LEVELS, Contract, Exchange, SymbolSpec
 from services.simulator.makers import Makers
 from services.simulator.margin_rates import margin_rate
+from services.simulator.past import VenuePast
 from services.simulator.plants import ExecutedWhale, PlantRates, Plants, WhaleOrderPlan
 from services.simulator.positions import Position, PositionSide, TrueMap
 from services.simulator.prices import Regime
@@ -30,10 +31,16 @@ _LEVEL_USD: Final = 52_000.0
 _TAKER_LEVELS: Final = 0.12
 _TAKER_SIGMA: Final = 1.5
 _USUAL_ACTIVITY: Final = 1.4
+#: What stays of the way that orders moved the touch; less where it is known that somebody was forced, as makers come back.
+_TAKER_IMPACT: Final = 0.15
+_FORCED_IMPACT: Final = 0.05
 #: The share of stale quotes that trades; the rest is cancelled in time.
 _TRADED_SHARE: Final = 0.4
 #: At most this many levels trade when the fair price jumps over them in one step.
 _MOST_STALE_TRADES: Final = 3
+#: Forced orders a step at most, and a second where steps are long: the others follow.
+_MOST_FORCED: Final = 12
+_MOST_FORCED_HZ: Final = 120.0
 #: A forced order never takes more than this part of the resting lots of the nearest levels.
 _FORCED_LEVELS: Final = 60
 
@@ -129,6 +136,8 @@ class Venue:
         self.cascade = StagedCascade(self.traders, rng=plant_rng)
         #: Liquidations of one side within the window of cascades.py that count as a cascade here.
         self.cascade_least = least_run(style.rate_hz)
+        #: The candles before the start; SymbolMarket puts a made-up week here.
+        self.past = VenuePast(contract, None)
         self._time_s = 0.0
         self._forced_now = 0
         self._wall_changes: list[Wall] = []
@@ -172,12 +181,12 @@ class Venue:
         if self.plants.begins_cascade(dt_s=self._dt_s):
             self.begin_cascade()
         liquidations = self._liquidate(trades)
-        n_forced = len(trades)
+        n_forced, forced = len(trades), self.book.mid_ticks()
         whale = self.plants.whale(dt_s=self._dt_s)
         whales = [self._execute_whale(whale, trades)] if whale is not None else []
         trades += self._random_takers(regime)
         after = self.book.mid_ticks()
-        push_bps = 0.0 if before is None or after is None else 0.15 * (after - before) / fair_ticks * 1e4
+        push_bps = _moved_bps(before, forced, _FORCED_IMPACT) + _moved_bps(forced, after, _TAKER_IMPACT)
         fair_ticks, blocked_bps = self._requote(fair_ticks, trades, regime)
         for trade in trades[n_forced:]:
             self.traders.trade(trade.price_ticks * self.contract.price.step, trade.lots, time_s=self._time_s)
@@ -197,7 +206,7 @@ class Venue:
 
     def _liquidate(self, trades: list[Trade]) -> list[ForcedOrder]:
         due = self.traders.steady(self.mark_price, dt_s=self._dt_s) if self._is_calm else []
-        due += self.traders.due(self.mark_price, limit=12)
+        due += self.traders.due(self.mark_price, limit=max(_MOST_FORCED, round(_MOST_FORCED_HZ * self._dt_s)))
         if self._forced_now:
             due += self.traders.doomed(self.mark_price, self._forced_now)
             self._forced_now = 0
@@ -324,3 +333,8 @@ class Venue:
             self._keep_plants([], best_bid, best_bid + 1)
         self.book.bids.take_changes()
         self.book.asks.take_changes()
+
+
+def _moved_bps(before_ticks: float | None, after_ticks: float | None, share: float) -> float:
+    """A share of a move in bps; 0 while a side of the book is empty."""
+    return 0.0 if before_ticks is None or after_ticks is None else share * (after_ticks / before_ticks - 1) * 1e4

@@ -113,11 +113,6 @@ def test_nobody_stays_open_beyond_the_liquidation_price_once_the_limit_a_step_al
                 assert sign * (mark - position.liquidation_price) > 0
 
 
-def test_the_aimed_rate_of_liquidations_is_met_in_the_long_run() -> None:
-    n_seen = sum(len(moment.step.liquidations) for moment in run(3, symbols=("BTCUSDT",), steps=2_000, rate=6.0))
-    assert 0.5 < n_seen / (200 * 6.0) < 2.0
-
-
 def test_liquidations_come_in_clusters_and_not_evenly() -> None:
     counts = [len(moment.step.liquidations) for moment in run(3, symbols=("BTCUSDT",), steps=1_500)]
     mean = sum(counts) / len(counts)

@@ -203,6 +203,21 @@ def test_a_pool_stays_bounded_however_long_it_runs() -> None:
     assert 6_000 < len(pool) < 20_000
 
 
+def test_the_rate_aimed_at_steers_the_rate_that_prices_make() -> None:
+    rates = []
+    for rate_hz in (0.3, 1.5):
+        pool, n = pool_of(1, rate_hz=rate_hz), 0
+        for at, (price, lots) in enumerate(walk(9, 40_000, bps=1.0)):
+            for position in pool.due(price):
+                pool.liquidated(position, [(price, position.lots)], time_s=at * 0.25)
+                n += 1
+            pool.trade(price, lots, time_s=at * 0.25)
+        rates.append(n / 10_000)
+    assert 0.1 < rates[0] < 1.0
+    assert 0.75 < rates[1] < 3.0
+    assert rates[1] > 1.5 * rates[0]
+
+
 def test_a_past_whose_longs_are_not_its_shorts_is_refused() -> None:
     pool = pool_of(1)
     with pytest.raises(ValueError, match="longs were 5 lots and shorts 4"):
