@@ -198,6 +198,7 @@ class Runtime:
             cleanup_interval_s=settings.cleanup_interval_ms / 1_000,
             large_trade_usd=settings.large_trade_usd,
             whale_min_usd=settings.whale_min_usd,
+            level_history_days=min(settings.retention_days, 30),
         )
 
     def _endpoints(self) -> dict[str, ExchangeEndpoints]:
