@@ -1,10 +1,12 @@
-"""Binance USDⓈ-M REST: instruments, depth, open interest, marks, time, and the request weight that guards them."""
+"""Binance USDⓈ-M REST: instruments, depth, open interest, marks, time, the past, and the request weight that guards them."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from services.simulator.binance_history_rest import KLINES, OPEN_INTEREST, BinanceHistoryRest, klines_weight
 from services.simulator.clock import Clock
 from services.simulator.market import Market, SymbolMarket
+from services.simulator.past_rows import PastOf, past_of
 from services.simulator.schedule import next_funding_ms
 from services.simulator.server import ApiError, RestReply
 from services.simulator.venue import Venue
@@ -57,12 +59,13 @@ def banned(seconds: float, now: float) -> ApiError:
 
 
 class BinanceRest:
-    """Answers of `fapi.binance.com`; `snapshot_id` gives the update id of a venue's book at this moment."""
+    """Answers of `fapi.binance.com`; `snapshot_id` gives the update id of a venue's book at this moment, `past` its candles."""
 
-    def __init__(self, market: Market, snapshot_id: Callable[[Venue], int], clock: Clock) -> None:
+    def __init__(self, market: Market, snapshot_id: Callable[[Venue], int], clock: Clock, *, past: PastOf = past_of) -> None:
         self._market = market
         self._snapshot_id = snapshot_id
         self._clock = clock
+        self._history = BinanceHistoryRest(market, past, clock)
         self.meter = WeightMeter(lambda: clock.now_ms() / 1_000)
 
     def answer(self, path: str, query: Mapping[str, str]) -> RestReply:
@@ -75,6 +78,8 @@ class BinanceRest:
             "/fapi/v1/openInterest": (1, self._open_interest),
             "/fapi/v1/premiumIndex": (1 if "symbol" in query else 10, self._premium_index),
             "/fapi/v1/fundingRate": (1, self._funding_rate),
+            KLINES: (klines_weight(query), self._history.klines),
+            OPEN_INTEREST: (0, self._history.open_interest),
         }
         if path not in routes:
             raise ApiError(404, {"code": -5000, "msg": f"Path {path}, Method GET is invalid"})

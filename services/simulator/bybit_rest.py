@@ -1,11 +1,14 @@
-"""Bybit v5 REST: instruments with cursor, order book, tickers, open interest, time."""
+"""Bybit v5 REST: instruments with cursor, order book, tickers, time, margin, the past."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from services.simulator.bybit_history_rest import KLINE, OPEN_INTEREST, RISK_LIMIT, BybitHistoryRest
 from services.simulator.clock import Clock
+from services.simulator.margin_rates import margin_rate
 from services.simulator.market import Market, SymbolMarket
+from services.simulator.past_rows import PastOf, past_of
 from services.simulator.schedule import next_funding_ms
 from services.simulator.server import ApiError, RestReply
 from services.simulator.venue import Venue
@@ -13,9 +16,6 @@ from services.simulator.views import DepthView
 
 _REQUESTS: Final = 600
 _WINDOW_S: Final = 5.0
-_INTERVALS_MS: Final = {
-    "5min": 300_000, "15min": 900_000, "30min": 1_800_000, "1h": 3_600_000, "4h": 14_400_000, "1d": 86_400_000,
-}  # fmt: skip
 
 
 def ticker_fields(market: SymbolMarket, event_ms: int) -> dict[str, str]:
@@ -53,12 +53,18 @@ def ticker_fields(market: SymbolMarket, event_ms: int) -> dict[str, str]:
 
 
 class BybitRest:
-    """Answers of `api.bybit.com/v5/market`; `published_book` gives the deepest view, its update id and sequence."""
+    """Answers of `api.bybit.com/v5/market`.
 
-    def __init__(self, market: Market, published_book: Callable[[Venue], tuple[DepthView, int, int]], clock: Clock) -> None:
+    published_book   a venue's deepest view, its update id and sequence          past   its candles
+    """
+
+    def __init__(
+        self, market: Market, published_book: Callable[[Venue], tuple[DepthView, int, int]], clock: Clock, *, past: PastOf = past_of
+    ) -> None:
         self._clock = clock
         self._market = market
         self._published_book = published_book
+        self._history = BybitHistoryRest(market, past, clock, self._error)
         self._recent: deque[float] = deque()
 
     def answer(self, path: str, query: Mapping[str, str]) -> RestReply:
@@ -70,8 +76,10 @@ class BybitRest:
             },
             "/v5/market/instruments-info": self._instruments,
             "/v5/market/orderbook": self._orderbook,
-            "/v5/market/open-interest": self._open_interest,
             "/v5/market/tickers": self._tickers,
+            KLINE: self._history.klines,
+            OPEN_INTEREST: self._history.open_interest,
+            RISK_LIMIT: self._history.risk_limit,
         }
         if path not in routes:
             raise ApiError(404, {})
@@ -138,19 +146,6 @@ class BybitRest:
         )
         return {"s": contract.symbol, "b": b, "a": a, "ts": at, "u": update_id, "seq": sequence, "cts": at}
 
-    def _open_interest(self, query: Mapping[str, str]) -> object:
-        venue = self._symbol(query).venues["bybit"]
-        interval, limit = query.get("intervalTime", ""), query.get("limit", "50")
-        if interval not in _INTERVALS_MS:
-            raise self._error(10001, "params error: intervalTime invalid")
-        if not limit.isdecimal() or not 1 <= int(limit) <= 200:
-            raise self._error(10001, "params error: limit invalid")
-        at = self._clock.now_ms() // _INTERVALS_MS[interval] * _INTERVALS_MS[interval]
-        lots = int(venue.open_interest_base / venue.contract.base_per_lot)
-        # The market has no history before its start: one row, the present.
-        rows = [{"openInterest": venue.contract.lot.text(lots), "timestamp": str(at)}]
-        return {"symbol": venue.contract.symbol, "category": "linear", "list": rows, "nextPageCursor": ""}
-
     def _tickers(self, query: Mapping[str, str]) -> object:
         markets = [self._symbol(query)] if query.get("symbol") else list(self._market.symbols.values())
         return {"category": "linear", "list": [ticker_fields(market, self._clock.now_ms()) for market in markets]}
@@ -169,7 +164,11 @@ def _instrument(market: SymbolMarket) -> dict[str, object]:
         "deliveryTime": "0",
         "deliveryFeeRate": "",
         "priceScale": str(contract.price.decimals),
-        "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
+        "leverageFilter": {
+            "minLeverage": "1",
+            "maxLeverage": f"{margin_rate('bybit', market.spec.name).max_leverage:.2f}",
+            "leverageStep": "0.01",
+        },
         "priceFilter": {
             "minPrice": contract.price.step_text,
             "maxPrice": "1999999.80",

@@ -1,9 +1,15 @@
-"""OKX v5 REST: instruments, books, open interest, marks, time. Errors are a `code` other than "0", mostly with HTTP 200."""
+"""OKX v5 REST: instruments, books, open interest, marks, time, margin, the past.
+
+Errors are a `code` other than "0", mostly with HTTP 200.
+"""
 
 from collections.abc import Callable, Mapping
 
 from services.simulator.clock import Clock
+from services.simulator.margin_rates import margin_rate
 from services.simulator.market import Market, SymbolMarket
+from services.simulator.okx_history_rest import CANDLES, OPEN_INTEREST, POSITION_TIERS, TAKER_VOLUME, OkxHistoryRest
+from services.simulator.past_rows import PastOf, past_of
 from services.simulator.server import ApiError, RestReply
 from services.simulator.venue import Venue
 from services.simulator.views import DepthView
@@ -30,12 +36,18 @@ def open_interest_row(market: SymbolMarket, event_ms: int) -> dict[str, str]:
 
 
 class OkxRest:
-    """Answers of `www.okx.com/api/v5`; `published_book` is the view and sequence id of a venue's `books` channel."""
+    """Answers of `www.okx.com/api/v5`.
 
-    def __init__(self, market: Market, published_book: Callable[[Venue], tuple[DepthView, int]], clock: Clock) -> None:
+    published_book   the view and sequence id of a venue's `books` channel          past   its candles
+    """
+
+    def __init__(
+        self, market: Market, published_book: Callable[[Venue], tuple[DepthView, int]], clock: Clock, *, past: PastOf = past_of
+    ) -> None:
         self._clock = clock
         self._market = market
         self._published_book = published_book
+        self._history = OkxHistoryRest(market, past, clock)
 
     def answer(self, path: str, query: Mapping[str, str]) -> RestReply:
         """Serve a GET. ApiError for an unknown path, type or instrument."""
@@ -45,6 +57,10 @@ class OkxRest:
             "/api/v5/public/open-interest": self._open_interest,
             "/api/v5/public/mark-price": self._mark_price,
             "/api/v5/market/books": self._books,
+            CANDLES: self._history.candles,
+            OPEN_INTEREST: self._history.open_interest,
+            TAKER_VOLUME: self._history.taker_volume,
+            POSITION_TIERS: self._history.position_tiers,
         }
         if path not in routes:
             raise ApiError(404, {"code": "404", "msg": "Not Found", "data": []})
@@ -122,7 +138,7 @@ def _instrument(market: SymbolMarket) -> dict[str, str]:
         "instFamily": family,
         "instId": contract.symbol,
         "instType": "SWAP",
-        "lever": "100",
+        "lever": str(margin_rate("okx", market.spec.name).max_leverage),
         "listTime": "1573557408000",
         "lotSz": contract.lot.step_text,
         "maxIcebergSz": "100000000",
