@@ -41,21 +41,17 @@ def liquidation_map_chart(
     colours = palette_of(theme)
     layout = base_layout(theme, uirevision=uirevision, alt=alt, price_decimals=decimals)
     centre, width = np.sqrt(price_edges[:-1] * price_edges[1:]), np.diff(price_edges)
-    data: list[Json] = []
-    legend = []
-    for index, name in enumerate(groups):
-        shade = _SHADES[index % len(_SHADES)]
-        legend.append(
-            f"<span style='color:{colours.long[shade]}'>■</span><span style='color:{colours.short[shade]}'>■</span> {name}"
-        )
-        for usd, ramp, word in ((long_usd, colours.long, "longs"), (short_usd, colours.short, "shorts")):
-            data.append(
-                {
-                    "type": "bar", "x": centre, "y": usd[:, index], "width": width,
-                    "marker": {"color": ramp[shade], "line": {"width": 0}},
-                    "hovertemplate": f"%{{x:,.{decimals}f}}<br>%{{y:.3s}} $ of {word} at {name}<extra></extra>",
-                }
-            )  # fmt: skip
+    legend = [f"<span style='color:{colours.long[s]}'>■</span><span style='color:{colours.short[s]}'>■</span>" for s in _SHADES]
+    legend = [f"{squares} {name}" for squares, name in zip(legend, groups, strict=False)]
+    data = [
+        {
+            "type": "bar", "x": centre, "y": usd[:, index], "width": width,
+            "marker": {"color": ramp[_SHADES[index]], "line": {"width": 0}},
+            "hovertemplate": f"%{{x:,.{decimals}f}}<br>%{{y:.3s}} $ of {word} at {name}<extra></extra>",
+        }
+        for index, name in enumerate(groups)
+        for usd, ramp, word in ((long_usd, colours.long, "longs"), (short_usd, colours.short, "shorts"))
+    ]  # fmt: skip
     longs, shorts = long_usd.sum(axis=1), short_usd.sum(axis=1)
     is_below = centre < mark_price
     sums = np.cumsum(longs[::-1])[::-1], np.cumsum(shorts)

@@ -22,8 +22,7 @@ from services.views.predicted_heat import (
     HeatCache,
     JoinedLevels,
     begun_coarser,
-    heat_codes,
-    heat_matrix,
+    heats,
     join_matrices,
     on_axis,
     with_now,
@@ -181,19 +180,18 @@ def _chart(
     marks: Bubbles | None,
     now_us: int,
 ) -> PredictedChart:
-    # The sums are kept beside the codes, so that their identity cannot be another object's.
-    codes = kept.codes.get_or_make((id(joined), joined, axis), lambda: heat_codes(joined, axis))
+    shown = kept.heats.get_or_make((joined, axis), lambda: heats(joined, axis, span))  # sums are equal to themselves only
     profile = cumulated = None
     if now is not None:
         cells = on_axis(now.snapshot.by_side(tiers), now.snapshot.first_bin, axis)
         profile = LiquidationProfile(price_edges=axis.price_edges, long_usd=cells[:, LONG], short_usd=cells[:, SHORT])
         cumulated = np.cumsum(cells[::-1, LONG])[::-1], np.cumsum(cells[:, SHORT])
-        codes = with_now(codes, cells, map_us=now.oldest_us, span=span)
+        shown = with_now(shown, cells, map_us=now.oldest_us, axis=axis, span=span)
     return PredictedChart(
         frame=frame,
-        both=heat_matrix(codes.both, codes.missing, axis, span),
-        long=heat_matrix(codes.long, codes.missing, axis, span),
-        short=heat_matrix(codes.short, codes.missing, axis, span),
+        both=shown.both,
+        long=shown.long,
+        short=shown.short,
         line=_price_line(joined, span, now, now_us),
         marks=marks,
         are_marks_single=is_single(span.window),

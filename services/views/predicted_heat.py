@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from services.analytics.predicted_levels import LONG, SHORT
-from services.charts.inputs import BoolArray, CodeArray, HeatMatrix
-from services.charts.quantise import NO_DATA_CODE, quantise, usd_ratio_between
-from services.domain.events import Float64
+from services.charts.inputs import BoolArray, HeatMatrix
+from services.domain.events import Float64, Int64
 from services.domain.level_matrix import LevelMatrix
 from services.domain.quantise import Float32
 from services.views.cache import RecentCache
@@ -22,7 +21,7 @@ from services.views.predicted_axis import LevelAxis, LevelSpan
 AnyFloat = TypeVar("AnyFloat", Float32, Float64)
 USD_MIN: Final = 100.0
 USD_MAX: Final = 1e9
-MAX_JOINED, MAX_CODES = 4, 24  # of up to 7 MB, and of up to 0.7 MB
+MAX_JOINED, MAX_HEATS = 4, 24  # of up to 7 MB, and of up to 0.9 MB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,21 +45,20 @@ class JoinedLevels:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeatCodes:
-    """Codes (P, T) of both sides together and of each; columns that no exchange knows are `missing` (T,)."""
+class Heats:
+    """Matrices of one grid and scale: both sides together, and each. Columns that no exchange knows are missing in all."""
 
-    both: CodeArray
-    long: CodeArray
-    short: CodeArray
-    missing: BoolArray
+    both: HeatMatrix
+    long: HeatMatrix
+    short: HeatMatrix
 
 
 class HeatCache:
-    """What a refresh finds again: sums of windows, and their codes on an axis."""
+    """What a refresh finds again: sums of windows, and what they look like on an axis."""
 
     def __init__(self) -> None:
         self.joined: RecentCache[JoinedLevels] = RecentCache(MAX_JOINED)
-        self.codes: RecentCache[HeatCodes] = RecentCache(MAX_CODES)
+        self.heats: RecentCache[Heats] = RecentCache(MAX_HEATS)
 
 
 def join_matrices(matrices: Mapping[str, LevelMatrix]) -> JoinedLevels:
@@ -135,37 +133,43 @@ def on_axis(usd: AnyFloat, first_bin: int, axis: LevelAxis) -> AnyFloat:
     return cells
 
 
-def heat_codes(joined: JoinedLevels, axis: LevelAxis) -> HeatCodes:
+def heats(joined: JoinedLevels, axis: LevelAxis, span: LevelSpan) -> Heats:
     """Quantised sums on the axis; a column is missing where no exchange knows it. Cost some 60 ns a cell of the axis."""
     long_usd, short_usd = (on_axis(side, joined.first_bin, axis) for side in joined.usd)
-    long, short, both = (quantise(side, usd_min=USD_MIN, usd_max=USD_MAX) for side in (long_usd, short_usd, long_usd + short_usd))
     missing: BoolArray = ~np.logical_or.reduce(joined.is_known)
-    for codes in (both, long, short):
-        codes[:, missing] = NO_DATA_CODE
-    return HeatCodes(both, long, short, missing)
+
+    def matrix(usd: Float32) -> HeatMatrix:
+        return _quantised(usd, span.edges_us, axis, missing)
+
+    return Heats(matrix(long_usd + short_usd), matrix(long_usd), matrix(short_usd))
 
 
-def with_now(codes: HeatCodes, cells_usd: Float64, *, map_us: int, span: LevelSpan) -> HeatCodes:
-    """The codes with the map of now (P, 2) in the last column, and in those before it that no stored map has reached yet.
+def _quantised(usd: Float32 | Float64, edges_us: Int64, axis: LevelAxis, missing: BoolArray | None = None) -> HeatMatrix:
+    return HeatMatrix.from_usd(
+        usd.astype(np.float64),
+        time_edges_us=edges_us,
+        price_edges=axis.price_edges,
+        usd_min=USD_MIN,
+        usd_max=USD_MAX,
+        missing=missing,
+    )
+
+
+def with_now(settled: Heats, cells_usd: Float64, *, map_us: int, axis: LevelAxis, span: LevelSpan) -> Heats:
+    """With the map of now (P, 2) in the last column, and in those before it that no stored map has reached yet.
 
     Columns that begin after the map's moment have no map of their own: the newest stands for them, without what was crossed.
     """
-    is_new = codes.missing & (span.times_us >= map_us)
+    is_new = settled.both.missing & (span.times_us >= map_us)
     is_new[-1] = True
-    both, long, short = codes.both.copy(), codes.long.copy(), codes.short.copy()
-    sides = quantise(cells_usd, usd_min=USD_MIN, usd_max=USD_MAX)
-    both[:, is_new] = quantise(cells_usd.sum(axis=1), usd_min=USD_MIN, usd_max=USD_MAX)[:, None]
-    long[:, is_new], short[:, is_new] = sides[:, LONG, None], sides[:, SHORT, None]
-    return HeatCodes(both, long, short, codes.missing & ~is_new)
 
+    def renewed(matrix: HeatMatrix, usd: Float64) -> HeatMatrix:
+        codes = matrix.codes.copy()
+        codes[:, is_new] = _quantised(usd[:, None], span.edges_us[-2:], axis).codes
+        return replace(matrix, codes=codes, missing=matrix.missing & ~is_new)
 
-def heat_matrix(codes: CodeArray, missing: BoolArray, axis: LevelAxis, span: LevelSpan) -> HeatMatrix:
-    """What the chart draws."""
-    return HeatMatrix(
-        codes=np.ascontiguousarray(codes),
-        time_edges_us=span.edges_us,
-        price_edges=axis.price_edges,
-        usd_min=USD_MIN,
-        usd_ratio=usd_ratio_between(USD_MIN, USD_MAX),
-        missing=missing,
+    return Heats(
+        renewed(settled.both, cells_usd.sum(axis=1)),
+        renewed(settled.long, cells_usd[:, LONG]),
+        renewed(settled.short, cells_usd[:, SHORT]),
     )

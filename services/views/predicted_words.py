@@ -62,14 +62,13 @@ def build_fed(store: EventStore, live: LiveState, selection: Selection, now_us: 
         candles = store.market_candles(window, exchange, selection.instrument, step_s=HISTORY_STEP_S)
         snapshot = live.snapshot(exchange, selection.instrument)
         metrics = snapshot.metrics if snapshot is not None else None
-        has_told = snapshot is not None and bool(snapshot.bars)
         found.append(
             Fed(
                 exchange=exchange,
                 n_candles=len(candles),
                 first_us=candles[0].start_time_us if candles else None,
                 last_end_us=candles[-1].start_time_us + HISTORY_STEP_S * US_PER_SECOND if candles else None,
-                has_open_interest=metrics is not None and metrics.open_interest_base is not None if has_told else None,
+                has_open_interest=metrics is not None and metrics.open_interest_base is not None if snapshot else None,
             )
         )
     return tuple(found)
