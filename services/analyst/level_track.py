@@ -103,6 +103,7 @@ class LevelTrack:
         missed = rows.missed_steps(edges).tolist()
         bar_cuts = np.searchsorted(rows.bars_us, edges).tolist()
         read_cuts = np.searchsorted(rows.readings_us, edges).tolist()
+        lows, highs, closes = rows.low.tolist(), rows.high.tolist(), rows.close.tolist()
         is_whole = True
         for index, end_us in enumerate(edges[1:].tolist()):
             first, last = bar_cuts[index], bar_cuts[index + 1]
@@ -120,8 +121,7 @@ class LevelTrack:
                     self.meter.read(OpenInterest(self.read_us, float(rows.readings_base[read_cuts[index + 1] - 1])))
                 inflow = self.meter.step(_profile(rows, first, last), end_us)
             if first < last:
-                low, high = float(rows.low[first:last].min()), float(rows.high[first:last].max())
-                self.last_price = float(rows.close[last - 1])
+                low, high, self.last_price = min(lows[first:last]), max(highs[first:last]), closes[last - 1]
                 self.book.step(inflow, low=low, high=high, close=self.last_price, time_us=end_us)
             else:
                 self.book.step(inflow, low=None, high=None, close=None, time_us=end_us)

@@ -24,7 +24,7 @@ from tests.level_feed_rows import BEGIN, CANDLE, candles, collected
 from tests.store_rows import BTC, DAY, HOUR, MINUTE, SECOND, gap, level_score
 
 TWO = ("binance", "okx")
-SHORT = LevelGrid(horizon_us=2 * DAY, n_ages=2)
+SHORT = LevelGrid(horizon_us=DAY, n_ages=2)
 EVER = TimeWindow(BEGIN - 40 * DAY, BEGIN + 10 * DAY)
 
 
@@ -127,14 +127,28 @@ def test_a_store_that_is_away_now_and_then_changes_nothing(seed: int) -> None:
     assert tiles(flaky.inner, TWO) == tiles(calm, TWO)
 
 
+class Undisturbed:
+    """A run that nobody killed."""
+
+    n_minutes = 130
+
+    def __init__(self) -> None:
+        self.rows = market(self.n_minutes, TWO, every_s=10)
+        self.store = stored(self.rows)
+        self.desk = LevelDesk(self.store, BTC, TWO)
+        drive(self.desk, self.store, range(1, self.n_minutes + 1))
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> Undisturbed:
+    return Undisturbed()
+
+
 @pytest.mark.parametrize("seed", range(3))
-def test_a_run_that_is_killed_at_random_moments_ends_like_one_that_was_not(seed: int) -> None:
-    rows, n_minutes = market(130, TWO, every_s=10), 130
-    calm = stored(rows)
-    whole = LevelDesk(calm, BTC, TWO)
-    drive(whole, calm, range(1, n_minutes + 1))
+def test_a_run_that_is_killed_at_random_moments_ends_like_one_that_was_not(undisturbed: Undisturbed, seed: int) -> None:
+    calm, whole, n_minutes = undisturbed.store, undisturbed.desk, undisturbed.n_minutes
     rng = np.random.default_rng(seed)
-    store = stored(rows)
+    store = stored(undisturbed.rows)
     desk = LevelDesk(store, BTC, TWO)
     minute = 1
     while minute <= n_minutes:
@@ -255,7 +269,7 @@ def test_scores_come_once_an_hour_and_one_that_fails_loses_no_tiles() -> None:
 
 
 def test_of_a_past_that_comes_later_the_tiles_are_written_and_the_map_is_as_if_it_had_been_there() -> None:
-    past = [row for number, name in enumerate(TWO) for row in candles(number, BEGIN - 3 * DAY, BEGIN, exchange=name)]
+    past = [row for number, name in enumerate(TWO) for row in candles(number, BEGIN - 2 * DAY, BEGIN, exchange=name)]
     early, late = stored([*market(40, TWO), *past]), stored(market(40, TWO))
     desks = [LevelDesk(each, BTC, TWO, budget_s=1e6, grid=SHORT) for each in (early, late)]
     drive(desks[0], early, range(1, 41))
@@ -265,15 +279,15 @@ def test_of_a_past_that_comes_later_the_tiles_are_written_and_the_map_is_as_if_i
     for exchange in TWO:
         np.testing.assert_array_equal(book(desks[0], exchange).mass_usd(), book(desks[1], exchange).mass_usd())
         standing = next(each for each in desks[1].standings if each.exchange == exchange)
-        assert (standing.history_from_us, standing.own_from_us) == (BEGIN - 3 * DAY, BEGIN)
+        assert (standing.history_from_us, standing.own_from_us) == (BEGIN - 2 * DAY, BEGIN)
         minutes = known_us(late, 300, exchange)
-        assert minutes == list(range(-3 * 1_440 + 5, 41, 5))
-        assert known_us(late, 3_600, exchange) == list(range(-3 * 1_440 + 60, 41, 60))
+        assert minutes == list(range(-2 * 1_440 + 5, 41, 5))
+        assert known_us(late, 3_600, exchange) == list(range(-2 * 1_440 + 60, 41, 60))
     assert tiles(late, TWO) == tiles(early, TWO)
 
 
 def test_a_past_is_made_up_for_in_slices_and_its_map_is_the_same() -> None:
-    rows = [*market(30), *candles(1, BEGIN - 3 * DAY, BEGIN)]
+    rows = [*market(30), *candles(1, BEGIN - 2 * DAY, BEGIN)]
     at_once, sliced = stored(rows), stored(rows)
     drive(LevelDesk(at_once, BTC, ("binance",), budget_s=1e6, grid=SHORT), at_once, range(1, 31))
     ticks = iter(range(10**9))

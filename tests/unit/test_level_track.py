@@ -80,7 +80,7 @@ def any_rows(draw: st.DrawFn) -> list[StoredEvent]:
 
 
 @given(rows=any_rows(), steps=st.lists(st.integers(1, 40), min_size=2, max_size=5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_mass_is_never_negative_never_nan_and_conserved_up_to_named_sinks(rows: list[StoredEvent], steps: list[int]) -> None:
     store = MemoryStore()
     store.append(rows)
