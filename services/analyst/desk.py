@@ -7,6 +7,7 @@ from functools import partial
 
 from services.analyst.cluster_rows import CLUSTER_WINDOWS_S, ClusterSettings, cluster_rows
 from services.analyst.minute_ring import MinuteRing
+from services.analyst.predicted_near import predicted_near
 from services.analyst.references import References
 from services.analyst.risk_rows import RiskDesk
 from services.analyst.rolling import Rolling
@@ -24,7 +25,8 @@ class InstrumentDesk:
     ) -> None:
         self.instrument = instrument
         self._settings = settings
-        chosen = tuple(exchanges)
+        self._store = store
+        self._exchanges = chosen = tuple(exchanges)
         self._events: Rolling[LiquidationColumns] = Rolling(
             max(CLUSTER_WINDOWS_S) * US_PER_SECOND,
             read=lambda window: store.liquidations(window, instrument, chosen),
@@ -51,4 +53,5 @@ class InstrumentDesk:
             )
             self._references.note(moment_us, window_s, found)
             rows += found
-        return [*rows, *self._risk.rows(moment_us, events=events, minutes=self._minutes)]
+        near = predicted_near(self._store, self.instrument, self._exchanges, moment_us)
+        return [*rows, *self._risk.rows(moment_us, events=events, minutes=self._minutes, predicted=near)]

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from services.analyst.minute_ring import DAY_MIN, MINUTE_US, MinuteRing
+from services.analyst.predicted_near import UNKNOWN, PredictedNear
 from services.analytics.hawkes import Span, fit_hawkes
 from services.analytics.rate_anomaly import MinuteSeries, rate_score
 from services.analytics.returns import minute_path
@@ -33,12 +34,15 @@ class RiskDesk:
         self._fitted_us = -1
         self._branching: tuple[float | None, float | None] = (None, None)
 
-    def rows(self, moment_us: int, *, events: LiquidationColumns, minutes: MinuteRing) -> list[RiskMinute]:
+    def rows(
+        self, moment_us: int, *, events: LiquidationColumns, minutes: MinuteRing, predicted: PredictedNear = UNKNOWN
+    ) -> list[RiskMinute]:
         """The row of the minute that ended at `moment_us`; none while fewer than three parts are known.
 
         events    liquidations of at least the last four hours, by time      minutes   advanced to `moment_us`
         rate      over the exchanges that are watched now
         cascade   Hawkes fits of the last 4 h, of the newest 5,000 events a side
+        predicted proximity-weighted levels of the maps known then (predicted_near), whatever their score: the page tells it
         depth     within 50 bps on the exchanges whose book is known now, against its median over the last day
         var       where the present volatility of an hour lies among those of the stored month
         """
@@ -47,6 +51,8 @@ class RiskDesk:
             z_short=_rate_z(minutes.rates(is_long=False), moment_us),
             branching_long=self._branching_at(moment_us, events, minutes)[0],
             branching_short=self._branching[1],
+            predicted_long_usd=predicted.long_usd,
+            predicted_short_usd=predicted.short_usd,
             var_percentile=var_percentile(minutes),
             **depths(minutes),
         )

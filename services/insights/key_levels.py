@@ -1,4 +1,4 @@
-"""Key levels: clusters, support/resistance and walls on one price axis, merged where they lie together (docs/methods.md)."""
+"""Key levels: clusters, support/resistance, walls and magnets on one price axis, merged where close together (docs/methods.md)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from services.analytics.evidence import (
     ClusterOfLiquidations,
     Evidence,
     EvidenceKind,
+    PredictedMass,
     cluster_evidence,
+    predicted_evidence,
     price_words,
 )
 from services.analytics.grouping import BPS, group_within
@@ -31,8 +33,9 @@ class KeyLevel:
 
     price            mean of what was merged, weighted by strength    low, high  the lowest and highest price of what was merged
     scores           each kind of reason that is there with its score in [0, 1], in the order of KEY_KINDS
-    notional_usd     liquidated in clusters plus resting in walls; 0 where only support/resistance stands here, whose evidence
-                     (traded and resting USD, swings) cannot be added to these
+    notional_usd     liquidated in clusters plus resting in walls; 0 where only support/resistance or a prediction stands here: what
+                     is traded, resting for long or but predicted cannot be added to these
+    predicted_usd    of the magnets that were merged (estimated), 0 without one
     strength         1 − Π over kinds (1 − ½·score), as of a Level: a reason that two sources tell counts once
     distance_bps     (price − mid)/mid, negative below the mid      sources  what was merged, in words, strongest first
     """
@@ -44,6 +47,7 @@ class KeyLevel:
     notional_usd: float
     distance_bps: float
     sources: tuple[str, ...]
+    predicted_usd: float = 0.0
 
     @property
     def kinds(self) -> tuple[KeyKind, ...]:
@@ -60,13 +64,15 @@ def key_levels(
     clusters: Iterable[ClusterOfLiquidations] = (),
     levels: Iterable[Level] = (),
     walls: Iterable[WhaleOrder] = (),
+    magnets: Iterable[PredictedMass] = (),
     merge_bps: float = MERGE_BPS,
     n_of_each: int = N_OF_EACH,
 ) -> tuple[KeyLevel, ...]:
-    """The union of the strongest clusters, levels and standing walls, merged within `merge_bps`, strongest first.
+    """The union of the strongest clusters, levels, standing walls and magnets, merged within `merge_bps`, strongest first.
 
     clusters  scored by notional relative to the largest; without notional or with NaN prices (quiet windows) left out
     walls     only those that stand (no end), scored by what rests relative to the largest
+    magnets   where predicted liquidations concentrate, scored by what is predicted relative to the largest of those given
     returns   empty where nothing is there; the order of the input does not matter
     raises    ValueError for a mid that is not above 0, n_of_each below 1
     """
@@ -80,6 +86,7 @@ def key_levels(
         *_strongest((_from_cluster(piece, mid) for piece in cluster_evidence(clusters)), n_of_each),
         *_strongest((_from_level(level, mid) for level in levels), n_of_each),
         *_strongest((_from_wall(wall, largest_usd, mid) for wall in standing), n_of_each),
+        *_strongest((_from_magnet(piece, mid) for piece in predicted_evidence(tuple(magnets))), n_of_each),
     ]
     return merge_key_levels(parts, mid=mid, merge_bps=merge_bps)
 
@@ -118,6 +125,7 @@ def _merged(parts: Sequence[KeyLevel], mid: float) -> KeyLevel:
         notional_usd=sum(part.notional_usd for part in parts),
         distance_bps=(price / mid - 1) * BPS,
         sources=tuple(dict.fromkeys(words for part in strongest_first for words in part.sources)),
+        predicted_usd=sum(part.predicted_usd for part in parts),
     )
 
 
@@ -136,17 +144,17 @@ def _scores(parts: Iterable[KeyLevel]) -> dict[KeyKind, float]:
     return best
 
 
-def _order(part: KeyLevel) -> tuple[float, float, float, float, tuple[tuple[KeyKind, float], ...], tuple[str, ...]]:
-    return part.low, part.high, part.price, part.notional_usd, part.scores, part.sources
+def _order(part: KeyLevel) -> tuple[float, float, float, float, float, tuple[tuple[KeyKind, float], ...], tuple[str, ...]]:
+    return part.low, part.high, part.price, part.notional_usd, part.predicted_usd, part.scores, part.sources
 
 
 def _strongest(parts: Iterable[KeyLevel], n: int) -> list[KeyLevel]:
     return sorted(parts, key=lambda part: (-part.strength, _order(part)))[:n]
 
 
-def _at(price: float, mid: float, *, scores: dict[KeyKind, float], usd: float, words: str) -> KeyLevel:
+def _at(price: float, mid: float, *, scores: dict[KeyKind, float], usd: float, words: str, predicted_usd: float = 0.0) -> KeyLevel:
     held = tuple((kind, scores[kind]) for kind in KEY_KINDS if kind in scores)
-    return KeyLevel(price, price, price, held, usd, (price / mid - 1) * BPS, (words,))
+    return KeyLevel(price, price, price, held, usd, (price / mid - 1) * BPS, (words,), predicted_usd)
 
 
 def _from_cluster(piece: Evidence, mid: float) -> KeyLevel:
@@ -166,3 +174,9 @@ def _from_wall(wall: WhaleOrder, largest_usd: float, mid: float) -> KeyLevel:
     words = f"Wall: {usd_words(wall.last_usd)} {name} at {price_words(wall.price)} on {wall.exchange}, standing for {seconds:,} s"
     scores: dict[KeyKind, float] = {"wall": wall.last_usd / largest_usd}
     return _at(wall.price, mid, scores=scores, usd=wall.last_usd, words=words)
+
+
+def _from_magnet(piece: Evidence, mid: float) -> KeyLevel:
+    scores: dict[KeyKind, float] = {"predicted": piece.score}
+    words = f"Predicted (estimated): {piece.words}"
+    return _at(piece.price, mid, scores=scores, usd=0.0, words=words, predicted_usd=piece.notional_usd)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from services.analytics.magnet_levels import predicted_masses
 from services.domain.findings import Iceberg, WhaleOrder, WhaleTrade
 from services.insights.key_levels import KeyLevel, key_levels
 from services.views.answers import Lacking
 from services.views.book_columns import book_columns
 from services.views.context import ViewContext
+from services.views.forced import Predicted, build_predicted_now
 from services.views.levels_view import LevelsView
 from services.views.liquidations import LiquidationsView, build_liquidations
 from services.views.liquidity import LiquidityView, build_liquidity
 from services.views.realised import NOT_ASKED, ClusterReference
 from services.views.selection import Selection
 
+KEY_REACH_BPS: Final = 300.0  # what is predicted farther away is no price of the coming hours
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CombinedView:
     """Both views of one moment, the same numbers as on their own pages, and what joins them.
 
-    key_levels   the union of clusters, standing walls and support/resistance, strongest first; () while no price is known
+    key_levels   the union of clusters, standing walls, support/resistance and magnets within 3 % of the mid, strongest first;
+                 () while no price is known
+    predicted    the map of now, or why none is known
     whales, icebergs, whale_trades   those of the window, by start
     """
 
@@ -31,6 +38,7 @@ class CombinedView:
     icebergs: tuple[Iceberg, ...]
     whale_trades: tuple[WhaleTrade, ...]
     mid: float | None
+    predicted: Predicted | Lacking
 
     @property
     def decimals(self) -> int:
@@ -61,14 +69,16 @@ def build_combined(
     asked = (selection.time_window(now_us), selection.instrument, selection.exchanges, now_us)
     whales = context.history.whales(*asked)
     mid = _mid(liquidations, liquidity)
+    predicted = build_predicted_now(context, selection, now_us)
     return CombinedView(
         liquidations=liquidations,
         liquidity=liquidity,
-        key_levels=() if mid is None else _key_levels(mid, liquidations, levels, whales),
+        key_levels=() if mid is None else _key_levels(mid, liquidations, levels, whales, predicted),
         whales=whales,
         icebergs=context.history.icebergs(*asked),
         whale_trades=context.history.whale_trades(*asked),
         mid=mid,
+        predicted=predicted,
     )
 
 
@@ -83,11 +93,17 @@ def _mid(liquidations: LiquidationsView, liquidity: LiquidityView) -> float | No
 
 
 def _key_levels(
-    mid: float, liquidations: LiquidationsView, levels: LevelsView | Lacking, whales: tuple[WhaleOrder, ...]
+    mid: float,
+    liquidations: LiquidationsView,
+    levels: LevelsView | Lacking,
+    whales: tuple[WhaleOrder, ...],
+    predicted: Predicted | Lacking,
 ) -> tuple[KeyLevel, ...]:
+    magnets = () if isinstance(predicted, Lacking) else predicted.magnets
     return key_levels(
         mid=mid,
         clusters=[row.cluster for row in liquidations.clusters.rows],
         levels=() if isinstance(levels, Lacking) else levels.levels,
         walls=whales,
+        magnets=predicted_masses(each for each in magnets if abs(each.distance_bps) <= KEY_REACH_BPS),
     )

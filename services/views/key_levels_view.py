@@ -28,13 +28,19 @@ def level_lines(levels: Sequence[KeyLevel], *, decimals: int) -> tuple[LevelLine
     return tuple(
         LevelLine(
             price=level.price,
-            label=f"{'S' if level.distance_bps < 0 else 'R'} {price_words(level.price, decimals)}",
+            label=_label(level, decimals),
             tone="support" if level.distance_bps < 0 else "resistance",
             strength=level.strength,
             words="<br>".join([f"strength {level.strength:.2f}: {kinds_words(level)}", *level.sources[:N_SOURCES]]),
         )
         for level in levels[:N_DRAWN]
     )
+
+
+def _label(level: KeyLevel, decimals: int) -> str:
+    """ "S 96,115", and "S 96,115 predicted" where nothing but predicted liquidations stands there."""
+    only = " predicted" if level.kinds == ("predicted",) else ""
+    return f"{'S' if level.distance_bps < 0 else 'R'} {price_words(level.price, decimals)}{only}"
 
 
 def kinds_words(level: KeyLevel) -> str:
@@ -52,6 +58,7 @@ def level_rows(levels: Sequence[KeyLevel]) -> list[Row]:
             "distance": f"{level.distance_bps:+,.0f} bps",
             "strength": level.strength,
             "usd": level.notional_usd or None,
+            "predicted_usd": level.predicted_usd or None,
             "kinds": kinds_words(level),
             "sources": " · ".join(level.sources[:N_SOURCES]),
         }
@@ -68,6 +75,9 @@ def levels_words(levels: Sequence[KeyLevel], *, decimals: int) -> str:
         if side:
             near = min(side, key=lambda level: abs(level.distance_bps))
             text = f"{price_words(near.price, decimals)}, {bps_words(abs(near.distance_bps))} {name} ({kinds_words(near)}"
-            text += f", {usd_words(near.notional_usd)})" if near.notional_usd > 0 else ")"
+            text += f", {usd_words(near.notional_usd)}" if near.notional_usd > 0 else ""
+            if near.predicted_usd > 0:
+                text += f", {usd_words(near.predicted_usd)}" + (" predicted" if near.kinds != ("predicted",) else "")
+            text += ")"
             parts.append(text)
     return f"Nearest key levels: {'; '.join(parts)}." if parts else "No price has two reasons to matter yet."

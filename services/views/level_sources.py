@@ -1,9 +1,9 @@
-"""What support and resistance are found from: a span of books, trades, liquidations and minutes, up to any moment of it."""
+"""What support and resistance are found from: a span of books, trades, liquidations, minutes and maps, up to any moment."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from services.analytics.bandwidth import BandwidthRule
 from services.analytics.clusters import Cluster, find_clusters
 from services.analytics.density import N_POINTS, density
-from services.analytics.evidence import RestingGrid
+from services.analytics.evidence import PredictedMass, RestingGrid
 from services.analytics.level_holds import PricePath
 from services.analytics.levels import Level, collect_evidence, find_levels
 from services.analytics.swings import Swing, find_swings
@@ -39,7 +39,10 @@ Rows = TypeVar("Rows", LiquidationColumns, BarColumns)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LevelSources:
-    """One span of everything. Liquidations, bars and swings are ordered by time; the grid is None where no book was seen."""
+    """One span of everything. Liquidations, bars and swings are ordered by time; the grid is None where no book was seen.
+
+    `masses` are the magnets of the maps that were stored of some moments, by the moment.
+    """
 
     liquidations: LiquidationColumns
     bars: BarColumns
@@ -48,19 +51,26 @@ class LevelSources:
     grid: RestingGrid | None
     axis: Float64
     kde_bandwidth: float | BandwidthRule
+    masses: Mapping[int, tuple[PredictedMass, ...]] = field(default_factory=dict)
 
-    def until(self, end_us: int, *, mid: float | None = None) -> tuple[Level, ...]:
+    def until(
+        self, end_us: int, *, mid: float | None = None, predicted: Sequence[PredictedMass] | None = None
+    ) -> tuple[Level, ...]:
         """The levels as they were known at `end_us`, from the day before it: nothing later is looked at.
 
-        mid     that of the moment; the last close before it where it is not given
-        raises  NotEnoughData where no price is known by then, or fewer than two kinds of evidence are there
-        cost    about 10 ms
+        mid        that of the moment; the last close before it where it is not given
+        predicted  of the moment; those of the map of just this moment where they are not given, none where it is not known. Only
+                   what lies on the axis counts: farther away it is no level of the coming hours
+        raises     NotEnoughData where no price is known by then, or fewer than two kinds of evidence are there
+        cost       about 10 ms
         """
         start_us = end_us - LOOK_BACK_US
         price = self.last_close(end_us) if mid is None else mid
         events = _between(self.liquidations.event_time_us, self.liquidations, start_us, end_us)
         bars = _between(self.bars.start_time_us + BAR_S * 1_000_000 - 1, self.bars, start_us, end_us)
+        masses = self.masses.get(end_us, ()) if predicted is None else predicted
         evidence = collect_evidence(
+            predicted=[mass for mass in masses if self.axis[0] <= mass.price <= self.axis[-1]],
             resting=self._grid(start_us, end_us),
             clusters=self._clusters(events, price),
             nodes=volume_nodes(volume_profile(bars, self.axis)),

@@ -11,11 +11,14 @@ import numpy as np
 
 from services.analytics.level_holds import HoldRate, HoldRecord, PastLevels, hold_rates
 from services.analytics.levels import MERGE_BPS, Level
+from services.analytics.magnet_levels import predicted_masses
 from services.charts.mark_inputs import LevelLine
 from services.domain.words import bps_words, price_words
 from services.views.answers import Lacking, attempt
 from services.views.book_numbers import live_books, usable_mid
 from services.views.context import ViewContext
+from services.views.forced import build_predicted_now
+from services.views.level_pasts import past_masses
 from services.views.level_sources import LOOK_BACK_US, LevelSources, level_sources
 from services.views.minute_history import MINUTE_US
 from services.views.price_axis import decimals_for_price
@@ -60,13 +63,20 @@ def _levels(context: ViewContext, selection: Selection, now_us: int) -> LevelsVi
     sources = level_sources(context, selection, now_us)
     mids = [mid for mid in map(usable_mid, live_books(context, selection)) if not isinstance(mid, Lacking)]
     mid = mids[0] if mids else sources.last_close(now_us)
-    levels = sources.until(now_us, mid=mid)
+    predicted = build_predicted_now(context, selection, now_us)
+    masses = () if isinstance(predicted, Lacking) else predicted_masses(predicted.magnets)
+    levels = sources.until(now_us, mid=mid, predicted=masses)
     return LevelsView(levels[:N_SHOWN], len(levels), mid)
 
 
 def build_hold_record(context: ViewContext, selection: Selection, now_us: int) -> HoldRecord | Lacking:
     """Hold rates over up to 7 days, by strength. Cost up to 3 s: build it seldom, and never beside a chart that refreshes."""
-    return attempt(lambda: hold_record(level_sources(context, week_back(selection), now_us), now_us))
+    return attempt(lambda: _hold_record(context, week_back(selection), now_us))
+
+
+def _hold_record(context: ViewContext, selection: Selection, now_us: int) -> HoldRecord:
+    masses = past_masses(context, selection, selection.time_window(now_us), now_us)
+    return hold_record(replace(level_sources(context, selection, now_us), masses=masses), now_us)
 
 
 def hold_record(sources: LevelSources, now_us: int) -> HoldRecord:

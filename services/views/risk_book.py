@@ -9,13 +9,15 @@ from typing import Final
 import numpy as np
 
 from services.analytics.concentration import Concentration, exchange_concentration, usd_by_label
-from services.analytics.stress import MOVES_PCT, StressMove, stress
+from services.analytics.magnet_levels import MagnetLevel
+from services.analytics.stress import MOVES_PCT, ForcedLevels, StressMove, stress
 from services.domain.errors import NotEnoughData
 from services.domain.events import Float64
 from services.ports import BookView
 from services.views.answers import Lacking, attempt
 from services.views.book_numbers import SideConcentration, concentrations, live_books, out_of_step, prices_and_usd, usable_mid
 from services.views.context import ViewContext
+from services.views.forced import NEAR_PCT, ForcedNow, Predicted, build_predicted_now, forced_now
 from services.views.selection import Selection
 
 CURVE_MAX_PCT: Final = 10.0
@@ -46,11 +48,21 @@ class DepthCurve:
     usd: dict[str, Float64]
 
 
+@dataclass(frozen=True, slots=True)
+class NearMove:
+    """A small move, and the magnet that it passes in whole (None: just 1 %)."""
+
+    move: StressMove
+    magnet: MagnetLevel | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RiskBook:
     """The book-based parts of the page at one moment.
 
     moves          pooled over `reaches`, each exchange's prices taken relative to its own mid; or why there are none
+    near           the same of small moves: 1 % to each side, and past the nearest magnet of each; empty where no map is known
+    forced         the predicted levels that the moves pass, None where no map is known
     curve          for the chart, None without a book
     resting        concentration within 50 bps of the mid, by exchange and side
     liquidated     concentration over exchanges of what was liquidated in the window, with the sums by exchange
@@ -58,6 +70,8 @@ class RiskBook:
 
     selection: Selection
     moves: tuple[StressMove, ...] | Lacking
+    near: tuple[NearMove, ...]
+    forced: ForcedNow | None
     curve: DepthCurve | None
     reaches: tuple[KnownReach, ...]
     out_of_step: tuple[str, ...]
@@ -76,14 +90,17 @@ class _Side:
 
 
 def build_risk_book(context: ViewContext, selection: Selection, now_us: int, theme_free_name: str) -> RiskBook:
-    """Stress and concentration of the live books. Cost O(levels): about 1 ms for 1,000 levels a side on three exchanges."""
+    """Stress and concentration of the live books. Cost O(levels): some ms for 1,000 levels a side on three exchanges."""
     del theme_free_name
     found = [view for view in live_books(context, selection) if not isinstance(usable_mid(view), Lacking)]
     reaches = tuple(known_reach(view) for view in found)
     events = context.history.liquidations(selection.time_window(now_us), selection.instrument, selection.exchanges, now_us)
+    forced = forced_now(context, selection, found, now_us)
     return RiskBook(
         selection=selection,
-        moves=attempt(lambda: pooled_stress(found)),
+        moves=attempt(lambda: pooled_stress(found, forced=None if forced is None else forced.levels)),
+        near=() if forced is None else near_moves(found, forced, build_predicted_now(context, selection, now_us)),
+        forced=forced,
         curve=depth_curve(found, reaches) if found else None,
         reaches=reaches,
         out_of_step=out_of_step(found, selection),
@@ -107,17 +124,35 @@ def known_reach(view: BookView) -> KnownReach:
     )
 
 
-def pooled_stress(books: Sequence[BookView], *, moves_pct: Sequence[float] = MOVES_PCT) -> tuple[StressMove, ...]:
+def near_moves(books: Sequence[BookView], forced: ForcedNow, predicted: Predicted | Lacking) -> tuple[NearMove, ...]:
+    """From the furthest fall to the furthest rise: 1 % to each side, and to the far bound of the nearest magnet of each."""
+    chosen: list[tuple[float, MagnetLevel | None]] = [(-NEAR_PCT, None), (NEAR_PCT, None)]
+    if not isinstance(predicted, Lacking):
+        for side in ("long", "short"):
+            magnets = [each for each in predicted.magnets if each.position_side == side]
+            if magnets:
+                nearest = min(magnets, key=lambda each: abs(each.distance_bps))
+                bound = nearest.low if side == "long" else nearest.high
+                chosen.append(((bound / predicted.mid - 1) * 100, nearest))
+    chosen.sort(key=lambda row: row[0])
+    moves = pooled_stress(books, moves_pct=[move_pct for move_pct, _ in chosen], forced=forced.levels)
+    return tuple(NearMove(move, magnet) for move, (_, magnet) in zip(moves, chosen, strict=True))
+
+
+def pooled_stress(
+    books: Sequence[BookView], *, moves_pct: Sequence[float] = MOVES_PCT, forced: ForcedLevels | None = None
+) -> tuple[StressMove, ...]:
     """Stress of all books together, every price relative to its own exchange's mid, so that the basis between them moves nothing.
 
-    `target_price` is therefore relative to the mid, too. A move is complete only where every single book is known that far.
+    `target_price` is therefore relative to the mid, too, and so are the prices of `forced`. A move is complete only where every
+    single book is known that far.
     raises   NotEnoughData without a usable book
     """
     if not books:
         raise NotEnoughData("The stress of a sudden move, counted in order books that are in step,", n_have=0, n_need=1)
     sides = [(_side(view, is_bid=True), _side(view, is_bid=False)) for view in books]
     bids, asks = (_pooled([pair[which] for pair in sides]) for which in (0, 1))
-    pooled = stress(bids.relative, bids.usd, asks.relative, asks.usd, mid=1.0, moves_pct=moves_pct)
+    pooled = stress(bids.relative, bids.usd, asks.relative, asks.usd, mid=1.0, moves_pct=moves_pct, forced=forced)
     single = [stress(bid.relative, bid.usd, ask.relative, ask.usd, mid=1.0, moves_pct=moves_pct) for bid, ask in sides]
     return tuple(replace(move, is_complete=all(moves[row].is_complete for moves in single)) for row, move in enumerate(pooled))
 
