@@ -26,13 +26,15 @@ _STEP_S: Final = STEP_MS / 1_000
 _POINTS: Final = 3
 #: So many candles before the start, bold traders are drawn one by one, at most so many a candle, side and leverage.
 _RECENT: Final = 36
-_MOST_BOLD: Final = 120
+_MOST_BOLD: Final = 60
 #: A group of more than so many typical positions, whose liquidation price is this near as a share of the price, is split.
 _NEAR: Final = 0.05
 _SPLIT_ABOVE: Final = 12.0
 _MOST_PARTS: Final = 8
 #: The price has come to where it is at the start from one side only, for so many candles: it stands at a fresh high or low.
 _APPROACH: Final = 8
+#: And by so much a candle, so that those who entered on the way against it would fall next.
+_CLIMB_BPS: Final = 12.0
 
 
 class Spell(NamedTuple):
@@ -100,7 +102,8 @@ def coarse_prices(spec: SymbolSpec, *, seed: int, n: int, market: MarketRegime, 
     if n_approach:
         # Mirrored at the last price, and joined to what was before.
         walked = log_price[-n_approach - 1 :].copy()
-        log_price[-n_approach - 1 :] = -direction * np.abs(walked)
+        climbed = _CLIMB_BPS * spec.volatility * 1e-4 * np.arange(n_approach, -1, -1)
+        log_price[-n_approach - 1 :] = -direction * (np.abs(walked) + climbed)
         log_price[: -n_approach - 1] += log_price[-n_approach - 1] - walked[0]
     first, last = log_price[:-1], log_price[1:]
     spread = volatility * spec.volatility * 1e-4

@@ -71,7 +71,11 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Watch:
             "bybit": listen("bybit", PATHS["bybit"], *(f"allLiquidation.{symbol}" for symbol in SYMBOLS)),
         }
         from_ms = int(time.time() * 1_000)
-        time.sleep(2.9)
+        # Besides those whom the price takes: some of each contract in every half second.
+        for _ in range(6):
+            for symbol in SYMBOLS:
+                market.fault("liquidate", symbol=symbol, count=5)
+            time.sleep(0.48)
         to_ms = int(time.time() * 1_000)
         second = listen("okx", PATHS["okx"], "liquidation-orders:")
         second.until(lambda message: "data" in message)
