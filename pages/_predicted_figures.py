@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
-import streamlit as st
 from _figures import Drawn
-from _loaders import desk, every, now
+from _loaders import every, now
 
 from services.charts.inputs import Bubbles, ThemeName
 from services.charts.level_heatmap import LEVELS, LONG, SHORT, hide_below, level_heatmap, marks_words, sums_words
@@ -22,19 +21,21 @@ from services.views.predicted_words import cell_words
 from services.views.selection import Selection
 
 MARKS_S = 120.0
+FOR_EVER_S = 1e11
 MAX_HELD = 32
 
 
-@st.cache_resource(max_entries=2)
-def _heat_cache(identity: int) -> HeatCache:
-    del identity  # only the key: another runtime in the same process has maps of its own
-    return HeatCache()
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """What refreshes find again: sums of maps, and those of liquidations by place."""
+
+    heats: HeatCache
+    marks: dict[str, Fresh[Bubbles]]
 
 
-@st.cache_resource(max_entries=2)
-def _held_marks(identity: int) -> dict[str, Fresh[Bubbles]]:
-    del identity
-    return {}
+def _kept() -> _Kept:
+    """One for each desk, so that another runtime in the same process (a test's) has maps of its own."""
+    return every("predicted/kept", Selection("", ("",), "1h"), FOR_EVER_S, lambda *_: _Kept(HeatCache(), {})).value
 
 
 def marks_now(choice: LevelChoice) -> None:
@@ -45,7 +46,7 @@ def marks_now(choice: LevelChoice) -> None:
     def build(context: ViewContext, selection: Selection, now_us: int) -> Bubbles:
         return summed_marks(context, selection, LevelSpan.ending(now_us, window=choice.level_window), now_us)
 
-    held = _held_marks(id(desk()))
+    held = _kept().marks
     plain = replace(choice, leverages=None, is_signed=False, hidden_usd=0.0, range_pct=None)
     fresh = every("predicted/marks", plain, MARKS_S, build)
     held.pop(plain.place, None)
@@ -56,12 +57,12 @@ def marks_now(choice: LevelChoice) -> None:
 
 def page_now(choice: LevelChoice) -> Fresh[Drawn[PredictedView]]:
     """The page at this moment; sums of liquidations are drawn as soon as they are at hand."""
-    marks = _held_marks(id(desk())).get(replace(choice, range_pct=None).place)
-    kept = _heat_cache(id(desk()))
+    kept = _kept()
+    marks = kept.marks.get(replace(choice, range_pct=None).place)
 
     def build(context: ViewContext, selection: Selection, now_us: int, name: str) -> PredictedView:
         del selection  # the choice, of which `now` sees but the name
-        return build_predicted(context, choice, now_us, name, kept=kept, marks=None if marks is None else marks.value)
+        return build_predicted(context, choice, now_us, name, kept=kept.heats, marks=None if marks is None else marks.value)
 
     named = replace(choice, marks_name="" if marks is None else marks.revision)
     return now("predicted", named, build, partial(_draw, choice=choice))

@@ -132,11 +132,9 @@ def test_every_window_renders(open_page: Open, window: str) -> None:
 
 
 def test_tiers_colours_and_threshold_reach_the_chart(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = open_page(levels_runtime(), PAGE)
+    open_page(levels_runtime(), PAGE)  # before that its modules cannot be looked into
     seen = drawn(monkeypatch)
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    page.run()
+    page = open_page(levels_runtime(), PAGE)
     assert set(seen[-1]["levels"]) == {"levels"}
     (tiers,) = [element for element in page.get("button_group") if element.key == "levels_tiers"]
     page = tiers.set_value([100]).run()
