@@ -291,7 +291,7 @@ def test_a_past_is_made_up_for_in_slices_and_its_map_is_the_same() -> None:
     at_once, sliced = stored(rows), stored(rows)
     drive(LevelDesk(at_once, BTC, ("binance",), budget_s=1e6, grid=SHORT), at_once, range(1, 31))
     ticks = iter(range(10**9))
-    desk = LevelDesk(sliced, BTC, ("binance",), budget_s=3, grid=SHORT, monotonic=lambda: float(next(ticks)))
+    desk = LevelDesk(sliced, BTC, ("binance",), budget_s=3, grid=SHORT, work_clock=lambda: float(next(ticks)))
     drive(desk, sliced, range(1, 3))
     assert desk.standings[0].rebuilding_us is not None
     assert desk.standings[0].time_us == BEGIN + 2 * MINUTE
