@@ -35,7 +35,11 @@ LAYERS: dict[str, set[str]] = {
     "services.views": {
         "services.analytics", "services.insights", "services.charts.inputs", "services.charts.mark_inputs",
         "services.ports", "services.domain"},
-    "services.api": {"services.views", "services.charts.plotly_asset", "services.domain", "services.runtime", "services.version"},
+    "services.desk": {"services.runtime", "services.views", "services.ports", "services.domain"},
+    "services.api": {
+        "services.desk", "services.views", "services.exports", "services.access", "services.alerts",
+        "services.charts.plotly_asset", "services.ports", "services.domain", "services.runtime", "services.version",
+    },
     "services.simulator": {"services.version"},
     "services.runtime": {
         "config", "services.clock", "services.domain", "services.exchanges", "services.ingest", "services.live", "services.ports",
@@ -52,6 +56,7 @@ LAYERS: dict[str, set[str]] = {
     "db": {"services.ports", "services.domain"},
     "pages": {
         "config", "services.views", "services.charts", "services.runtime", "services.domain", "services.ports", "services.version",
+        "services.desk",
     },
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from config import ROOT
+from services import desk as desks
 from services import runtime as runtimes
 from services.runtime import Runtime
 
@@ -33,3 +34,4 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     runtimes.install(None)
     st.cache_data.clear()
     st.cache_resource.clear()
+    desks.forget()

@@ -9,6 +9,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from services import desk as desks
 from services.runtime import Runtime
 from services.views.book_marks import LAYERS
 from tests.finding_rows import NAN, iceberg, minute, whale, whale_trade
@@ -69,6 +70,7 @@ def test_every_tab_renders_before_anything_came_and_with_findings(open_page: Ope
         assert "liquidity" in charts(page)
         assert page.session_state["panel"] == tab
         st.cache_resource.clear()
+        desks.forget()
 
 
 def test_the_headline_has_a_block_for_each_exchange(open_page: Open) -> None:
@@ -149,6 +151,7 @@ def test_the_chosen_layers_are_the_ones_that_are_drawn(open_page: Open, monkeypa
     assert list(pills.value) == list(LAYERS)
     figures = drawn(monkeypatch)
     st.cache_resource.clear()
+    desks.forget()
     page = pills.set_value(layers).run()
     assert not page.exception
     assert "liquidity" in charts(page)
