@@ -465,7 +465,7 @@ class Planted:
 def test_walls_planted_in_the_simulated_market_are_found_and_end_as_they_did() -> None:
     market = Market(["BTCUSDT"], seed=11, plants="many")
     planted = {name: Planted(venue) for name, venue in market.symbols["BTCUSDT"].venues.items()}
-    for step in range(1_500):
+    for step in range(2_000):
         now_us = T0 + step * S // 10
         for name, result in market.step("BTCUSDT").items():
             planted[name].take(result, now_us)
