@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 import streamlit as st
+from _combined_magnets import are_magnets_chosen, predicted_words
 from _figures import Drawn, draw_combined
 from _liquidity_levels import levels_now
 from _live_chart import live_chart
@@ -41,13 +42,14 @@ SIGNAL_HELP = (
 def combined_now(selection: Selection) -> Fresh[Drawn[CombinedView]]:
     """The live part of the page at this moment, with the layers that the pills say."""
     layers = tuple(layer for layer in LAYERS if layer in (st.session_state.get("layers") or ()))
+    name = f"{layer_name(layers)}{'+Predicted' if are_magnets_chosen() else ''}"
     build = partial(build_combined, reference=cluster_reference(selection), levels=levels_now(selection))
 
     def draw(view: CombinedView, colours: ThemeName) -> Drawn[CombinedView]:
-        return draw_combined(view, colours, layers=layers)
+        return draw_combined(view, colours, layers=layers, has_magnets=are_magnets_chosen())
 
-    fresh = now(f"combined/{layer_name(layers)}", selection, build, draw)
-    return Fresh(fresh.value, f"{layer_name(layers)}/{fresh.revision}")
+    fresh = now(f"combined/{name}", selection, build, draw)
+    return Fresh(fresh.value, f"{name}/{fresh.revision}")
 
 
 def _steady(selection: Selection) -> Selection:
@@ -68,6 +70,11 @@ def risk_rail(selection: Selection) -> None:
     live_chart(figure, key="combined_risk", height=risk_height(len(risk.bars)), revision=f"{theme()}/{fresh.revision}")
     age = age_words(risk.end_us, desk().context.clock.now_us())
     st.caption(f"{'Stale: ' if risk.is_stale else ''}{age} old, all exchanges. × weight. *Risk* says why a part is not known.")
+
+
+def predicted_rail(selection: Selection) -> None:
+    """What would be forced near the price, and how far that can be trusted."""
+    predicted_words(combined_now(selection).value.view.predicted, selection)
 
 
 def signals_now(selection: Selection) -> Fresh[SignalsView]:

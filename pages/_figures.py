@@ -13,6 +13,7 @@ from services.charts.liquidation_heatmap import liquidation_heatmap
 from services.charts.mark_inputs import Marks
 from services.views.book_marks import LAYERS, marks_of
 from services.views.combined import CombinedView
+from services.views.forced_words import magnet_bands
 from services.views.key_levels_view import level_lines
 from services.views.liquidations import LiquidationsView
 from services.views.liquidity import LiquidityView
@@ -67,8 +68,10 @@ def draw_liquidity(
     return Drawn(view, figure, {"book": chart.book})
 
 
-def draw_combined(view: CombinedView, colours: ThemeName, *, layers: Collection[str] = LAYERS) -> Drawn[CombinedView]:
-    """Both heatmaps in one figure, with the chosen layers of marks over them; None until both have an axis."""
+def draw_combined(
+    view: CombinedView, colours: ThemeName, *, layers: Collection[str] = LAYERS, has_magnets: bool = True
+) -> Drawn[CombinedView]:
+    """Both heatmaps in one figure, with the chosen layers of marks over them, and magnets; None until both have an axis."""
     left, right = view.liquidations.chart, view.liquidity.chart
     if left is None or right is None:
         return Drawn(view, None, {})
@@ -83,7 +86,11 @@ def draw_combined(view: CombinedView, colours: ThemeName, *, layers: Collection[
         line=right.line,
         trades=right.trades if "Trades" in layers else None,
         depth=right.depth,
-        marks=replace(marks, clusters=cluster_bands(view.liquidations.clusters, decimals=view.decimals)),
+        marks=replace(
+            marks,
+            clusters=cluster_bands(view.liquidations.clusters, decimals=view.decimals),
+            magnets=magnet_bands(view.predicted) if has_magnets else (),
+        ),
         coverage=coverage_label(view.liquidations.selection.exchanges),
     )
     return Drawn(view, figure, {"long": left.long, "short": left.short, "book": right.book})

@@ -58,8 +58,8 @@ def levels(selection: Selection, *, decimals: int) -> None:
     st.markdown(
         levels_words(view),
         help="A level needs at least two kinds of evidence within 10 bps: persistent resting notional, a cluster of liquidations, "
-        "a node of traded volume, prior swings of at least 40 bps. Strength 1 − Π(1 − ½·score) over the kinds: two full ones give "
-        "0.75. Predicted liquidations are not among them yet.",
+        "a node of traded volume, prior swings of at least 40 bps, predicted liquidations (estimated). Strength 1 − Π(1 − ½·score) "
+        "over the kinds: two full ones give 0.75. Held: levels as they were known then, with the maps of those hours, if any.",
     )
     if view.levels:
         st.dataframe(

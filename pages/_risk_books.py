@@ -8,11 +8,13 @@ from _figures import Drawn
 from _live_chart import live_chart
 from _loaders import desk, now
 from _panels import empty_state
+from _verdicts import verdicts
 
 from services.charts.inputs import ThemeName
 from services.charts.risk_charts import depth_curve_chart
 from services.domain.coverage import EXCHANGE_TITLES
 from services.views.answers import Lacking
+from services.views.forced_words import FORCED_HELP, forced_words, gap_words, near_rows
 from services.views.freshness import Fresh
 from services.views.notices import coverage_text, waiting_text
 from services.views.risk_book import RiskBook, build_risk_book
@@ -51,15 +53,30 @@ def stress(selection: Selection) -> None:
     if fresh.value.figure is None or isinstance(view.moves, Lacking):
         empty_state(waiting_text("book", selection.instrument, selection.exchanges, desk().runtime.health()), height=CURVE_HEIGHT)
         return
-    chart, table = st.columns([1.5, 1], gap="medium")
+    chart, table = st.columns([1.1, 1], gap="medium")
     with chart:
         live_chart(fresh.value.figure, key="risk", height=CURVE_HEIGHT, revision=fresh.revision)
     with table:
         _table(stress_rows(view.moves))
         st.caption("≥: the known book of an exchange ends before the move does.", help=STRESS_HELP)
-    st.caption(f"{reach_words(view.reaches)} {NO_FORCED}")
+    st.caption(reach_words(view.reaches))
+    if view.forced is None:
+        st.caption(NO_FORCED)
+    else:
+        st.caption(f"{forced_words(view.forced)} {verdicts(selection.instrument, view.forced.exchanges)}", help=FORCED_HELP)
     if view.out_of_step:
         st.caption(f"Out of step now, not counted: {', '.join(EXCHANGE_TITLES.get(name, name) for name in view.out_of_step)}.")
+
+
+def cascade_gap(selection: Selection) -> None:
+    """What the first step of a cascade would force, against what rests there."""
+    view = _book_now(selection).value.view
+    if not view.near:
+        st.caption(NO_FORCED)
+        return
+    st.markdown(gap_words(view.near), help=FORCED_HELP)
+    _table(near_rows(view.near))
+    st.caption(verdicts(selection.instrument, () if view.forced is None else view.forced.exchanges))
 
 
 def concentration(selection: Selection) -> None:

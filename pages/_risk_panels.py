@@ -9,10 +9,12 @@ import streamlit as st
 from _live_chart import live_chart
 from _loaders import desk, every, theme
 from _panels import empty_state
+from _verdicts import verdicts
 
 from services.charts.risk_bars import risk_bars, risk_height
 from services.charts.risk_charts import branching_chart, branching_height, score_chart
 from services.views.answers import Lacking
+from services.views.forced_words import PREDICTED_HELP
 from services.views.notices import coverage_text
 from services.views.risk_cascade import build_cascade
 from services.views.risk_help import CASCADE_HELP, LEVEL_HELP, OVERALL_HELP
@@ -57,6 +59,8 @@ def overall(selection: Selection) -> None:
             st.warning("No risk minute was stored lately; this is the last one.", icon=":material/schedule:")
         figure = risk_bars(view.now.bars, score=view.now.score, bounds=view.bounds, theme=theme(), uirevision=selection.name)
         live_chart(figure, key="risk_parts", height=risk_height(len(view.now.bars)), revision=stamp)
+        if view.now.has_predicted:
+            st.caption(verdicts(selection.instrument, desk().runtime.settings.exchanges), help=PREDICTED_HELP)
     with history:
         _score(view, stamp)
         level_record(selection)
@@ -100,6 +104,5 @@ def cascade(selection: Selection) -> None:
         with table:
             _table(cascade_rows(view))
     st.caption(
-        f"{watched_words(view)} The ratio is of what the feeds show, read to the second. {coverage_text(selection.exchanges)}. "
-        "The gap between what a cascade would force closed and the depth before the next cluster needs the predicted levels."
+        f"{watched_words(view)} The ratio is of what the feeds show, read to the second. {coverage_text(selection.exchanges)}."
     )

@@ -120,6 +120,9 @@ def key_level_table(rows: Sequence[Row], *, decimals: int, height: int) -> None:
             "distance": st.column_config.TextColumn("From mid", width=76),
             "strength": _share("Strength", "1 − Π (1 − ½·score) over kinds of reasons: two full ones give 75 %. Not calibrated"),
             "usd": _usd("USD", "Liquidated in its clusters plus resting in its walls"),
+            "predicted_usd": _usd(
+                "Predicted", "Open positions that would be liquidated there, estimated, and part of no other number"
+            ),
             "kinds": st.column_config.TextColumn("Reasons", width=130),
             "sources": st.column_config.TextColumn("In words", width=640),
         },

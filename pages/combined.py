@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import streamlit as st
-from _combined_panels import combined_now, risk_rail, signal_rail, tapes
+from _combined_magnets import magnet_pill
+from _combined_panels import combined_now, predicted_rail, risk_rail, signal_rail, tapes
 from _controls import controls
 from _liquidity_panels import layer_pills
 from _live_chart import live_chart
@@ -17,7 +18,8 @@ CHART_HEIGHT = 600
 HEAT_HELP = (
     "Left: USD of liquidations by time and price, orange longs, blue shorts, and their density over price; violet bands are "
     "clusters with their Z-score. Right: resting orders in USD; strokes are walls, diamonds icebergs, circles large trades. "
-    "Dashed: key levels (S support, R resistance), where at least two reasons agree or one stands out. Hatched: not watched."
+    "Dashed: key levels (S support, R resistance), where at least two reasons agree or one stands out. Bands behind the depth: "
+    "predicted liquidations, estimated, orange longs, blue shorts. Hatched: not watched."
 )
 chosen = controls()
 
@@ -27,7 +29,9 @@ def live() -> None:
     health = desk().runtime.health()
     notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
     place = st.container()
-    layer_pills()
+    with st.container(horizontal=True, gap="small"):
+        layer_pills()
+        magnet_pill()
     fresh = combined_now(chosen.selection)
     view = fresh.value.view
     with place:
@@ -48,6 +52,7 @@ def live() -> None:
 @st.fragment(run_every=chosen.table_s)
 def rail() -> None:
     risk_rail(chosen.selection)
+    predicted_rail(chosen.selection)
     signal_rail(chosen.selection)
 
 

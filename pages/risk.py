@@ -6,7 +6,7 @@ import streamlit as st
 from _controls import controls
 from _loaders import desk
 from _panels import notices
-from _risk_books import concentration, stress
+from _risk_books import cascade_gap, concentration, stress
 from _risk_losses import tail
 from _risk_panels import cascade, overall
 
@@ -42,6 +42,11 @@ def cascades() -> None:
 
 
 @st.fragment(run_every=chosen.table_s)
+def gap() -> None:
+    cascade_gap(chosen.selection)
+
+
+@st.fragment(run_every=chosen.table_s)
 def few() -> None:
     concentration(chosen.selection)
 
@@ -55,5 +60,6 @@ st.subheader("Stress: what a sudden move would meet", anchor="stress")
 moves()
 st.subheader("Cascade risk: do liquidations set off others?", anchor="cascade")
 cascades()
+gap()
 st.subheader("Concentration", anchor="concentration")
 few()

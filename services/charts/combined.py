@@ -1,4 +1,4 @@
-"""Liquidations and liquidity of one instrument on one price axis, with key levels, walls and clusters drawn across."""
+"""Liquidations and liquidity of one instrument on one price axis, with key levels, walls, clusters and magnets drawn across."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from services.charts.marks import (
     cluster_shapes,
     level_labels,
     level_traces,
+    magnet_labels,
+    magnet_shapes,
     point_traces,
     wall_traces,
 )
@@ -113,7 +115,8 @@ def combined(
     """The figure for `live_chart(figure, {"long": long, "short": short, "book": book}, …)`.
 
     Left: realised liquidations and their density over price, with the bounds of the clusters. Right: resting liquidity with trades,
-    walls and icebergs, and the depth of now. Key levels run across both. Zooming either panel in time or price zooms both.
+    walls and icebergs, and the depth of now, magnets (predicted liquidations) as bands behind it. Key levels run across both.
+    Zooming either panel in time or price zooms both.
     `coverage` says what the liquidation feeds are. On a container narrower than 640 px the panels are stacked.
     """
     colours = palette_of(view.theme)
@@ -172,11 +175,15 @@ def _mark_layout(view: View, marks: Marks, layout: Json, *, has_density: bool) -
     compact = layout["meta"]["compact"]["layout"]
     domain = _DENSITY if has_density else _LEFT
     layout["shapes"] += cluster_shapes(view, marks.clusters, domain=domain, yref="y")
+    layout["shapes"] += magnet_shapes(view, marks.magnets, domain=_DEPTH, yref="y2")
     for index in range(len(layout["shapes"])):
         compact |= {f"shapes.{index}.x0": 0.815, f"shapes.{index}.x1": 1.0}
     first = len(layout["annotations"])
     layout["annotations"] += cluster_labels(view, marks.clusters, x=domain[1], yref="y")
-    compact |= {f"annotations.{index}.x": 1.0 for index in range(first, len(layout["annotations"]))}
+    layout["annotations"] += (predicted := magnet_labels(view, marks.magnets, x=_DEPTH[1], yref="y2"))
+    end = len(layout["annotations"])
+    compact |= {f"annotations.{index}.x": 1.0 for index in range(first, end)}
+    compact |= {f"annotations.{end - len(predicted) + nth}.text": label["name"] for nth, label in enumerate(predicted)}
     first = len(layout["annotations"])
     layout["annotations"] += level_labels(view, marks.levels, x=_RIGHT[1], yref="y2")
     compact |= {f"annotations.{index}.x": 0.80 for index in range(first, len(layout["annotations"]))}

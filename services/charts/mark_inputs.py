@@ -61,6 +61,22 @@ class ClusterBand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MagnetBand:
+    """A price about which predicted liquidations concentrate, with its bounds: of longs, which a fall would sell, or of shorts.
+
+    `strength` in (0, 1] is relative to the largest; `label` such as "12 M $" stands at its peak, `words` are for the hover.
+    """
+
+    low: float
+    high: float
+    peak: float
+    is_long: bool
+    strength: float
+    label: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
     """What is drawn over the heat; every part may be empty."""
 
@@ -68,6 +84,7 @@ class Marks:
     clusters: Sequence[ClusterBand] = ()
     walls: WallSpans | None = None
     icebergs: PointMarks | None = None
+    magnets: Sequence[MagnetBand] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

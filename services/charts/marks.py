@@ -1,4 +1,4 @@
-"""Marks over heatmaps: key levels, walls, icebergs, clusters. Axes are named as plotly does."""
+"""Marks over heatmaps: key levels, walls, icebergs, clusters, magnets. Axes are named as plotly does."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Final
 import numpy as np
 
 from services.charts.inputs import View
-from services.charts.mark_inputs import ClusterBand, LevelLine, PointMarks, Tone, WallSpans
+from services.charts.mark_inputs import ClusterBand, LevelLine, MagnetBand, PointMarks, Tone, WallSpans
 from services.charts.palette import Palette
 from services.charts.theme import SMALL_PX, Json, palette_of
 from services.charts.wire import milliseconds
 
+_BAND_LEAST: Final = 0.006  # of the price axis, or a narrow magnet is not seen
 _LABEL_ROOM: Final = 0.035  # of the price axis: two labels nearer than this would overlap, and the weaker one is left out
 _DASHES: Final = {"support": "dash", "resistance": "dash", "neutral": "dot"}
 _LEVEL_OPACITY: Final = {"unknown": 0.10, "low": 0.10, "moderate": 0.16, "high": 0.26, "extreme": 0.38}
@@ -190,6 +191,64 @@ def cluster_labels(view: View, bands: Sequence[ClusterBand], *, x: float, yref: 
             "opacity": 0.9,
             "borderpad": 1,
             "font": {"size": SMALL_PX - 1, "color": colours.text},
+        }
+        for line in labelled(view, lines)
+    ]
+
+
+def magnet_shapes(view: View, bands: Sequence[MagnetBand], *, domain: Sequence[float], yref: str) -> list[Json]:
+    """Bands beside the price axis between each magnet's bounds, at least a few pixels high, the stronger the more is predicted.
+
+    Orange for longs, which would be sold, blue for shorts. Those outside the axis are left out.
+    """
+    colours = palette_of(view.theme)
+    least = (view.price_high - view.price_low) * _BAND_LEAST / 2
+    return [
+        {
+            "type": "rect",
+            "xref": "paper",
+            "yref": yref,
+            "x0": domain[0],
+            "x1": domain[1],
+            "y0": min(band.low, band.peak - least),
+            "y1": max(band.high, band.peak + least),
+            "fillcolor": colours.sell if band.is_long else colours.buy,
+            "opacity": 0.10 + 0.20 * band.strength,
+            "line": {"width": 0},
+            "layer": "below",
+        }
+        for band in bands
+        if view.price_low < band.peak < view.price_high
+    ]
+
+
+def magnet_labels(view: View, bands: Sequence[MagnetBand], *, x: float, yref: str) -> list[Json]:
+    """USD of each magnet at its peak, right-aligned at paper coordinate `x`, the words on hover; overlapping ones are left out.
+
+    `name` is the USD alone, for places that are too narrow for more.
+    """
+    colours = palette_of(view.theme)
+    by_price = {band.peak: band for band in bands}
+    lines = [
+        LevelLine(price=band.peak, label=f"predicted {band.label}", tone="neutral", strength=band.strength, words=band.words)
+        for band in bands
+    ]
+    return [
+        {
+            "text": line.label,
+            "name": by_price[line.price].label,
+            "hovertext": line.words,
+            "x": x,
+            "xref": "paper",
+            "y": line.price,
+            "yref": yref,
+            "xanchor": "right",
+            "yanchor": "middle",
+            "showarrow": False,
+            "bgcolor": colours.background,
+            "opacity": 0.9,
+            "borderpad": 1,
+            "font": {"size": SMALL_PX - 1, "color": colours.sell if by_price[line.price].is_long else colours.buy},
         }
         for line in labelled(view, lines)
     ]

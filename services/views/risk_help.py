@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 OVERALL_HELP: Final = (
-    "The weighted mean of six parts in [0, 1]: liquidation rate (robust Z over 4), cascade ratio, predicted levels near the mid, "
-    "depth missing against the day's median, book imbalance, volatility percentile. Unknown parts (hatched) are left out and the "
-    "others' weights, shown behind the names, made up to 100 %. Low < 0.30 ≤ moderate < 0.45 ≤ high < 0.60 ≤ extreme. The weights "
-    "are a judgement, not an estimate: the record says what they are worth (docs/methods.md)."
+    "The weighted mean of six parts in [0, 1]: liquidation rate (robust Z over 4), cascade ratio, predicted levels (estimated), "
+    "depth missing against the day's median, book imbalance, volatility percentile. Predicted: m/(m + d), m the USD of the "
+    "heavier side, each level weighted by exp(−distance/100 bps), d the depth within 50 bps that it would hit; it counts whatever "
+    "the maps' score, which stands below. Unknown parts (hatched) are left out and the others' weights, shown behind the names, "
+    "made up to 100 %. Low < 0.30 ≤ moderate < 0.45 ≤ high < 0.60 ≤ extreme. The weights are a judgement, not an estimate: the "
+    "record says what they are worth (docs/methods.md)."
 )
 LEVEL_HELP: Final = (
     "A level that says something holds a larger share of the extreme moves than of the time: against chance above 1 ×. Intervals "
@@ -30,7 +32,7 @@ COVERAGE_HELP: Final = (
 STRESS_HELP: Final = (
     "Depth on the way: all that rests between the mid and the end of the move, the chosen exchanges added up, each from its own "
     "mid. Slippage: distance from the mid to the mean price of one order for all of it. Orders that would come or go while the "
-    "price moves are not foreseen: a book at rest, not a forecast."
+    "price moves are not foreseen: a book at rest, not a forecast. Forced and resting are compared as if nothing else happened."
 )
 CASCADE_HELP: Final = (
     "Branching ratio of a Hawkes process with an exponential kernel, fitted by maximum likelihood to the liquidation times of the "

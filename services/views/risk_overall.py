@@ -25,7 +25,7 @@ STALE_US: Final = 3 * MINUTE_US
 PART_TITLES: Final[dict[PartName, str]] = {
     "rate": "Liquidation rate",
     "cascade": "Cascade ratio",
-    "predicted": "Predicted levels near",
+    "predicted": "Predicted (est.)",
     "depth": "Depth missing",
     "imbalance": "Book imbalance",
     "var": "Volatility",
@@ -33,7 +33,7 @@ PART_TITLES: Final[dict[PartName, str]] = {
 UNKNOWN_PARTS: Final[dict[PartName, str]] = {
     "rate": "too few watched minutes, or none with a liquidation",
     "cascade": "under 50 liquidations a side in 4 h",
-    "predicted": "this version predicts no levels yet",
+    "predicted": "no map of predicted levels was known",
     "depth": "no book was known",
     "imbalance": "no book was known",
     "var": "too little price history",
@@ -49,6 +49,7 @@ class RiskNow:
     bars: tuple[RiskBar, ...]
     end_us: int
     is_stale: bool
+    has_predicted: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,13 +90,20 @@ def risk_now(rows: RiskColumns, now_us: int) -> RiskNow | Lacking:
     if len(known) == 0:
         return Lacking(
             "The overall risk level is computed once a minute from at least 3 known parts (rate, cascade, depth, imbalance, "
-            "volatility); no minute of the last day had them yet.",
+            "volatility, predicted levels); no minute of the last day had them yet.",
             0,
             1,
         )
     row = int(known[-1])
     score, end_us = float(rows.score[row]), int(rows.start_time_us[row]) + MINUTE_US
-    return RiskNow(score, risk_label(score, LEVEL_BOUNDS), _bars(rows, row), end_us, is_stale=now_us - end_us > STALE_US)
+    return RiskNow(
+        score,
+        risk_label(score, LEVEL_BOUNDS),
+        _bars(rows, row),
+        end_us,
+        is_stale=now_us - end_us > STALE_US,
+        has_predicted=isfinite(float(rows.predicted_part[row])),
+    )
 
 
 def _bars(rows: RiskColumns, row: int) -> tuple[RiskBar, ...]:
@@ -125,9 +133,9 @@ def part_words(name: PartName, rows: RiskColumns, row: int, part: float) -> str:
         return f"{part:.0%} under the day's median" if part > 0 else "not under the day's median"
     if name == "imbalance":
         return f"{part:.2f} (0 even, 1 one-sided)"
-    if name == "var":
-        return f"above {part:.0%} of the month"
-    return f"{part:.0%}"
+    if name == "predicted":
+        return f"{part / (1 - part):.2g} $ near per $ resting" if part < 1 else "nothing rests against it"
+    return f"above {part:.0%} of the month"
 
 
 def _both(long: float, short: float, *, signed: bool = False) -> str:

@@ -17,6 +17,7 @@ from services.domain.words import bps_words, usd_words
 from services.insights.risk_backtest import LevelBacktest
 from services.views.answers import Lacking
 from services.views.book_numbers import SideConcentration
+from services.views.forced_words import forced_cells
 from services.views.risk_book import KnownReach, RiskBook
 from services.views.risk_cascade import CascadeView, baseline_per_hour, half_life_s
 from services.views.risk_tail import HISTORY_DAYS, HOUR_S, SIDES, CoverageView, Key, TailView, loss_share
@@ -24,7 +25,9 @@ from services.views.risk_tail import HISTORY_DAYS, HOUR_S, SIDES, CoverageView, 
 UNKNOWN: Final = "–"
 POSITION_USD: Final = 1e6
 SIGNIFICANT: Final = 0.05
-NO_FORCED: Final = "What a move would force closed needs the predicted levels, which this version does not make yet."
+NO_FORCED: Final = (
+    "What a move would force closed is not known: no predicted levels of the last 5 min of an exchange whose book is in step."
+)
 METHOD_TITLES: Final[dict[TailMethod, str]] = {
     "historical": "Historical",
     "filtered": "Filtered historical",
@@ -132,7 +135,7 @@ def tail_reasons(tail: TailView, coverage: CoverageView | None, horizon_s: int) 
 
 
 def stress_rows(moves: Iterable[StressMove]) -> list[Row]:
-    """One row a move: what it eats, the depth on the way, the slippage of taking it all."""
+    """One row a move: what it eats, the depth on the way, what it would force, the slippage of taking it all."""
     return [_stress_row(move) for move in moves]
 
 
@@ -142,6 +145,7 @@ def _stress_row(move: StressMove) -> Row:
         "Move": f"{move.move_pct:+g} %",
         "Meets": "bids" if move.move_pct < 0 else "asks",
         "Depth on the way": more + usd_words(move.depth_usd),
+        **forced_cells(move),
         "Slippage of all of it": UNKNOWN if move.slippage_bps is None else more + bps_words(move.slippage_bps),
         "Levels": f"{move.n_levels:,}",
     }

@@ -106,7 +106,7 @@ def test_each_part_speaks_in_its_own_unit() -> None:
     assert words == {
         "rate": "Z +2.1 long, -0.3 short",
         "cascade": "0.42 long, – short",
-        "predicted": "50%",
+        "predicted": "1 $ near per $ resting",
         "depth": "50% under the day's median",
         "imbalance": "0.50 (0 even, 1 one-sided)",
         "var": "above 50% of the month",

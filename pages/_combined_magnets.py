@@ -1,0 +1,42 @@
+"""Predicted levels on the Combined insights page: the pill that draws them, and what the rail says of them."""
+
+from __future__ import annotations
+
+import streamlit as st
+from _loaders import desk
+from _verdicts import verdicts
+
+from services.views.answers import Lacking
+from services.views.forced import Predicted
+from services.views.forced_words import PREDICTED_HELP, near_words
+from services.views.selection import Selection
+
+PREDICTED = "Predicted"
+
+
+def magnet_pill() -> None:
+    """Whether predicted levels are drawn, kept in the URL: a pill of its own, for only this page has them over its heat."""
+    st.pills(
+        "Predicted levels",
+        [PREDICTED],
+        selection_mode="multi",
+        default=[PREDICTED],
+        key="magnets",
+        bind="query-params",
+        label_visibility="collapsed",
+        help="Bands beside the price axis: prices about which predicted liquidations concentrate, orange longs, blue shorts.",
+    )
+
+
+def are_magnets_chosen() -> bool:
+    """What the pill says; as it begins, before it was drawn."""
+    return PREDICTED in (st.session_state.get("magnets", [PREDICTED]) or ())
+
+
+def predicted_words(predicted: Predicted | Lacking, selection: Selection) -> None:
+    """What would be forced near the price, how far the maps can be trusted, and the way to the whole of them."""
+    st.markdown("**Predicted levels**", help=PREDICTED_HELP)
+    st.caption(near_words(predicted, desk().context.clock.now_us()))
+    if not isinstance(predicted, Lacking):
+        st.caption(verdicts(selection.instrument, selection.exchanges))
+    st.page_link("predicted.py", label="The whole map, and how well it foretold", icon=":material/target:")
