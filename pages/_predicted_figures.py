@@ -65,10 +65,11 @@ def page_now(choice: LevelChoice) -> Fresh[Drawn[PredictedView]]:
         return build_predicted(context, choice, now_us, name, kept=kept.heats, marks=None if marks is None else marks.value)
 
     named = replace(choice, marks_name="" if marks is None else marks.revision)
-    return now("predicted", named, build, partial(_draw, choice=choice))
+    return now("predicted", named, build, partial(draw_predicted, choice=choice))
 
 
-def _draw(view: PredictedView, colours: ThemeName, *, choice: LevelChoice) -> Drawn[PredictedView]:
+def draw_predicted(view: PredictedView, colours: ThemeName, *, choice: LevelChoice) -> Drawn[PredictedView]:
+    """The heatmap with what lies over it; no figure while there is nothing to draw on."""
     chart = view.chart
     if chart is None:
         return Drawn(view, None, {})

@@ -84,6 +84,8 @@ def liquidation_map(view: PredictedView, revision: str) -> None:
 
 def magnets(view: PredictedView) -> None:
     """The prices about which predicted mass concentrates."""
+    if view.now is None:
+        return
     found = build_magnets(view)
     st.markdown(f"**Magnets.** {magnet_words(found, decimals=view.decimals)}", help=MAGNETS_HELP)
     if not found:

@@ -92,7 +92,7 @@ def score_panel(choice: LevelChoice) -> None:
             st.dataframe(pd.DataFrame(rows).set_index("Exchange").T)
             st.caption("Gains in nats per liquidation, lifts as ratios, with 95 % intervals.", help=TABLE_HELP)
         else:
-            st.caption("No exchange has been scored yet: scores are made each hour from stored maps and liquidations.")
+            st.caption("No exchange has been scored yet: scores are made at each whole hour from stored maps and liquidations.")
         age = age_of_score_words(scores, desk().context.clock.now_us())
         lines = (age, *(left_out_words(each) for each in scores), *(parameters_words(each) for each in scores))
         st.caption("  \n".join(line for line in lines if line))

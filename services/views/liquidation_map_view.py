@@ -30,6 +30,7 @@ DEFAULT_REACH_PCT: Final = 10.0
 WIDEST_PCT: Final = 16.0  # what the map is known over: a little more than the widest move
 MOVES_PCT: Final = (-15.0, 15.0)
 DEFAULT_MOVE_PCT: Final = -3.0
+EVEN_RATIO: Final = 1.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,10 +116,10 @@ def what_if(view: MapView, move_pct: float, books: Sequence[BookView]) -> WhatIf
 def map_words(view: MapView) -> str:
     """What stands below and above, in one line."""
     below, above = float(view.long_usd.sum()), float(view.short_usd.sum())
-    side = "below" if below > above else "above"
-    heavier = ""
+    heavier, ratio = "", max(below, above) / max(min(below, above), 1e-9)
     if min(below, above) > 0:
-        heavier = f" The heavier side is {side}, {max(below, above) / min(below, above):.1f} to 1."
+        side = "below" if below > above else "above"
+        heavier = f" The heavier side is {side}, {ratio:.1f} to 1." if ratio >= EVEN_RATIO else " Both sides are about even."
     return (
         f"Within {view.reach_pct:g} % of the price: **{usd_words(below)}** of longs below, **{usd_words(above)}** of shorts "
         f"above.{heavier}"

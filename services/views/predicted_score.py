@@ -87,7 +87,7 @@ def verdict_words(found: ExchangeScore) -> str:
     """The verdict with what it lacks: "not enough data: 3 of 30 hours with liquidations"."""
     score = found.score
     if score is None:
-        return f"{NOT_SCORED}: the first score comes at a whole hour, once maps are stored"
+        return NOT_SCORED
     if score.n_blocks < N_BLOCKS_MEASURABLE:
         return f"{NOT_ENOUGH}: {score.n_blocks} of {N_BLOCKS_MEASURABLE} hours with liquidations"
     return score.verdict

@@ -259,7 +259,7 @@ def test_the_header_gives_gain_interval_and_verdict_words() -> None:
     (row,) = score_rows([few])
     assert row["Over volatility"] == row["In top decile"] == "–"
     (absent,) = scored()
-    assert badge_words(absent).startswith("**Binance** :gray-badge[not scored yet: the first score comes at a whole hour")
+    assert badge_words(absent) == "**Binance** :gray-badge[not scored yet]"
     assert score_rows([absent]) == []
 
 
