@@ -1,0 +1,1 @@
+"""What is stored and shown, as CSV, JSON and Parquet streams with their provenance, and the way back in (docs/exports.md)."""

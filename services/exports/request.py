@@ -1,0 +1,60 @@
+"""What is asked of an export, and what it is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from services.domain.errors import DashboardError
+from services.domain.windows import TimeWindow
+from services.ports import EventStore
+from services.views.context import ViewContext
+from services.views.selection import Selection
+
+Format = Literal["csv", "csv_zip", "json", "parquet"]
+FORMATS: Final[tuple[Format, ...]] = ("csv", "csv_zip", "json", "parquet")
+
+
+class BadExport(DashboardError):
+    """An export that is not offered: a dataset or a format that does not exist, or one that does not fit the other parameters."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportContext:
+    """Where exports come from: the views of this process, its store and source, and the exchanges that it is configured for."""
+
+    views: ViewContext
+    store: EventStore
+    source: Literal["live", "replay", "sim"]
+    exchanges: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One export, resolved at a moment.
+
+    selection  instrument, exchanges, price range; its named window is used where `is_now`
+    window     the rows' span: [start, end) of their time
+    now_us     the moment of the data's clock        is_now   the window ends now, and pages show the same
+    step_s     of trade bars                         is_smoothed   of the liquidation heat
+    """
+
+    selection: Selection
+    window: TimeWindow
+    now_us: int
+    is_now: bool
+    step_s: int = 1
+    is_smoothed: bool = False
+
+    @property
+    def instrument(self) -> str:
+        return self.selection.instrument
+
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        return self.selection.exchanges
+
+    @property
+    def moment_us(self) -> int:
+        """The moment that views are built for: now, or the last one within a window of the past."""
+        return self.now_us if self.is_now else min(self.now_us, self.window.end_us - 1)
