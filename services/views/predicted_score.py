@@ -88,9 +88,10 @@ def verdict_words(found: ExchangeScore) -> str:
     score = found.score
     if score is None:
         return NOT_SCORED
-    if score.n_blocks < N_BLOCKS_MEASURABLE:
-        return f"{NOT_ENOUGH}: {score.n_blocks} of {N_BLOCKS_MEASURABLE} hours with liquidations"
-    return score.verdict
+    if score.n_blocks >= N_BLOCKS_MEASURABLE:
+        return score.verdict
+    yet = f"{score.verdict} yet" if found.has_numbers else NOT_ENOUGH
+    return f"{yet}: {score.n_blocks} of {N_BLOCKS_MEASURABLE} hours with liquidations"
 
 
 def badge_words(found: ExchangeScore) -> str:

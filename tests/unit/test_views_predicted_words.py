@@ -263,9 +263,9 @@ def test_the_header_gives_gain_interval_and_verdict_words() -> None:
     assert score_rows([absent]) == []
 
 
-def test_a_gain_from_too_few_hours_is_no_verdict() -> None:
+def test_a_gain_from_few_hours_says_how_many_a_verdict_of_skill_takes() -> None:
     (found,) = scored(level_score(NOW_US // HOUR * HOUR, n_blocks=14, verdict="no measurable skill"))
-    assert verdict_words(found) == "not enough data: 14 of 30 hours with liquidations"
+    assert verdict_words(found) == "no measurable skill yet: 14 of 30 hours with liquidations"
 
 
 def test_what_was_left_out_and_the_fit_are_told() -> None:
