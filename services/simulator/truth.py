@@ -128,7 +128,7 @@ def _open_positions(venue: Venue) -> Label:
         "bin_width": MAP_BIN,
         "bins": [key[0] for key in keys],
         "is_long": [int(key[1]) for key in keys],
-        "leverage": [key[2] for key in keys],
+        "leverages": [key[2] for key in keys],
         "usd": [round(usd[key]) for key in keys],
     }
 

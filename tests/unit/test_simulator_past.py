@@ -215,7 +215,7 @@ def test_the_truth_tells_every_five_minutes_where_everybody_stands(tmp_path: Pat
     last = maps[-1]
     assert last["n_positions"] == pytest.approx(n, rel=0.2)
     assert last["open_interest_base"] == pytest.approx(interest, rel=0.2)
-    assert len(last["bins"]) == len(last["is_long"]) == len(last["leverage"]) == len(last["usd"])
+    assert len(last["bins"]) == len(last["is_long"]) == len(last["leverages"]) == len(last["usd"])
     usd_long = sum(usd for usd, is_long in zip(last["usd"], last["is_long"], strict=True) if is_long)
     assert usd_long == pytest.approx(last["open_interest_base"] * last["mark_price"], rel=0.1)
     for level_bin, is_long in zip(last["bins"], last["is_long"], strict=True):
