@@ -3,14 +3,15 @@
     python -m benchmarks.bench_combined [--instruments 5]
 
 Twenty-four hours of five instruments on three exchanges: books of 9,000 levels as tiles, 20,000 liquidations an instrument, market
-minutes, large trades, walls and whale trades, clusters and risk minutes. The baseline is the same page with nothing kept from one
-refresh to the next.
+minutes, large trades, walls and whale trades, maps of predicted levels (1,200 bins, 8 tiers), clusters and risk minutes. The
+baseline is the same page with nothing kept from one refresh to the next.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 import tempfile
 import time
@@ -32,16 +33,21 @@ from benchmarks.bench_day import END_US, a_minute
 from db.connect import open_store
 from services.analyst.cluster_rows import ClusterSettings
 from services.analyst.desk import InstrumentDesk
+from services.analytics.level_terms import LEVERAGES
+from services.analytics.predicted_levels import LONG, SHORT
 from services.charts.wire import pack
 from services.domain.book_tiles import roll_up
 from services.domain.events import Trade
 from services.domain.findings import WhaleOrder, WhaleTrade
 from services.domain.instruments import EXCHANGES
+from services.domain.level_tiles import LevelColumn, LevelTileBuilder
+from services.domain.levels import LevelTile
 from services.domain.stored import BookTile, TradeBar
 from services.live.memory import MemoryLiveState
 from services.ports import EventStore
 from services.views.combined import build_combined
 from services.views.context import ViewContext
+from services.views.forced import Predicted, build_predicted_now
 from services.views.history import History
 from services.views.levels_view import build_levels
 from services.views.realised import build_cluster_reference
@@ -53,6 +59,7 @@ DAY_US: Final = 1_440 * MINUTE_US
 START_US: Final = END_US - DAY_US
 NOW_US: Final = END_US - 1
 N_LIQUIDATIONS: Final = 20_000
+BIN_WIDTH: Final = 5e-4
 PRICE: Final = 96_000.0  # that of the books of bench_day
 
 
@@ -76,9 +83,26 @@ def fill(store: EventStore, names: tuple[str, ...], tile: BookTile) -> None:
         events += found(name, rng)
         for first in range(0, len(events), 1_000):
             store.append(events[first : first + 1_000])
+        for exchange in EXCHANGES:
+            store.append(maps(exchange, name, rng))
         desk = InstrumentDesk(store, name, EXCHANGES, ClusterSettings(kde_bandwidth=0.3, price_range_pct=15.0))
         for moment_us in range(END_US - 60 * MINUTE_US, END_US + 1, MINUTE_US):
             store.append(desk.rows(moment_us))
+
+
+def maps(exchange: str, name: str, rng: np.random.Generator) -> list[LevelTile]:
+    """A map a minute over the last hour: most of it stays from one to the next."""
+    builder = LevelTileBuilder(exchange, name, step_s=60, bin_width=BIN_WIDTH, leverages=LEVERAGES)
+    middle = math.floor(math.log(PRICE) / BIN_WIDTH)
+    usd = rng.lognormal(10, 1.5, (1_200, 2, len(LEVERAGES)))
+    usd[600:, LONG] = usd[:600, SHORT] = 0.0
+    rows = []
+    for time_us in range(END_US - 61 * MINUTE_US, END_US - MINUTE_US + 1, MINUTE_US):
+        usd[rng.integers(0, 1_200, 50)] *= 1.1
+        time_us -= time_us % MINUTE_US
+        rows += builder.put(time_us, LevelColumn(time_us, PRICE, usd, middle - 600), parameters_version=0)
+    last = builder.tile()
+    return [*rows, *([last] if last is not None else [])]
 
 
 def found(name: str, rng: np.random.Generator) -> list[Trade | WhaleOrder | WhaleTrade]:
@@ -146,6 +170,7 @@ class Page:
         assert drawn.figure is not None
         assert view.liquidations.n > 0.99 * N_LIQUIDATIONS  # but those of the last minutes, which are not live here
         assert view.key_levels
+        assert isinstance(view.predicted, Predicted)
         return pack(drawn.figure, drawn.matrices, revision="r", height=640)
 
     def rail(self) -> None:
@@ -191,6 +216,7 @@ def report(store: EventStore, names: tuple[str, ...], tile: BookTile) -> None:
         (f"whole page, nothing kept (median of {len(names)} instruments; baseline)", cold_ms, "< 400"),
         ("its picture at a refresh: view, figure, bytes", warm_ms, "< 15"),
         ("its rail at a refresh: overall risk", rail_ms, ""),
+        ("of which predicted levels", median_ms(lambda: build_predicted_now(page.context, page.selection, NOW_US), 9), ""),
         (
             "apart, once a minute: support and resistance",
             median_ms(lambda: build_levels(page.context, page.selection, NOW_US), 3),
