@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
+from services.api import get_instruments, get_liquidations, get_status, get_system
+from services.api.docs_page import contract_endpoints
+from services.api.endpoint import Endpoint
 from services.api.plotly_asset import plotly_script_route
+from services.api.service import ApiService
+from services.api.serving import PathApp, UnknownPath
 
-_ALL_METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *get_status.ENDPOINTS,
+    *get_instruments.ENDPOINTS,
+    *get_liquidations.ENDPOINTS,
+    *get_system.ENDPOINTS,
+)
 
 
-async def unknown_path(request: Request) -> JSONResponse:
-    """Without this, Streamlit answers an unknown /api path with 200 and its page, which no client can tell from data."""
-    return JSONResponse(
-        {"success": False, "code": "not_found", "error": f"No endpoint at {request.url.path}", "details": {}}, status_code=404
-    )
+def all_endpoints(endpoints: Sequence[Endpoint] = ENDPOINTS) -> tuple[Endpoint, ...]:
+    """The endpoints, and those of the contract that speaks of them."""
+    return (*endpoints, *contract_endpoints(endpoints))
 
 
-ROUTES: Final[list[BaseRoute]] = [
-    plotly_script_route(),
-    Route("/api", unknown_path, methods=_ALL_METHODS),
-    Route("/api/{path:path}", unknown_path, methods=_ALL_METHODS),
-]
+def api_routes(service: ApiService) -> list[BaseRoute]:
+    """One route a path, in the order of declaration, and the one that answers every other path under /api."""
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for each in service.endpoints:
+        by_path.setdefault(each.path, {})[each.method] = each
+    routes: list[BaseRoute] = [Route(path, PathApp(service, methods)) for path, methods in by_path.items()]
+    return [*routes, Route("/api", UnknownPath()), Route("/api/{path:path}", UnknownPath())]
+
+
+ROUTES: Final[list[BaseRoute]] = [plotly_script_route(), *api_routes(ApiService(all_endpoints()))]

@@ -1,0 +1,161 @@
+"""The API of one process: from a question to the bytes of its answer. Handlers run in worker threads, never on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from services.api.caching import AnswerCache, Kept
+from services.api.endpoint import Answer, Asked, Caller, Endpoint, Grant, Raw, Streamed
+from services.api.envelope import seal
+from services.api.errors import ApiError, api_error, internal_error, unknown_instrument
+from services.api.gate import Gate, OpenGate
+from services.api.parameters import read_all
+from services.desk import Desk, current_desk
+from services.domain.errors import DashboardError
+from services.runtime import NotStarted
+
+log = logging.getLogger(__name__)
+
+N_WORKERS: Final = 4
+MAX_WAITING: Final = 64
+Made = TypeVar("Made")
+Reply = tuple[Kept, bool] | Raw | Streamed
+"""An answer in the envelope, with whether it was made for somebody else; or bytes, or a stream, that have none."""
+
+
+class ApiService:
+    """Endpoints, their cache and their workers. Identical questions at the same time share one computation.
+
+    desk   the process's desk at the moment of a question; raises NotStarted while there is none
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], *, desk: Callable[[], Desk] = current_desk, gate: Gate | None = None) -> None:
+        self.endpoints = tuple(endpoints)
+        self.gate: Gate = gate or OpenGate()
+        self.cache = AnswerCache()
+        self._desk = desk
+        self._workers = ThreadPoolExecutor(N_WORKERS, thread_name_prefix="api")
+        self._n_waiting = 0
+        self._making: dict[Hashable, asyncio.Task[Kept | Raw | Streamed]] = {}
+        self._cached_for: Desk | None = None
+
+    async def answer(self, endpoint: Endpoint, caller: Caller, path: Mapping[str, str], query: bytes, body: bytes) -> Reply:
+        """The reply to one request; raises ApiError for anything that is wrong with it or with us."""
+        try:
+            grant = self.gate.admit(caller, endpoint)
+            if grant is None:
+                grant = await self.in_worker(self.gate.look_up, caller, endpoint)
+            desk = self._desk()
+            values = read_all(endpoint.parameters, path, query)
+            self._check(values, path, desk)
+            self.gate.check(grant, endpoint, values)
+            return await self._found(endpoint, caller, grant, desk, values, _decoded(endpoint, body))
+        except NotStarted:
+            message = "The dashboard is starting or stopping; try again in a moment"
+            raise ApiError(503, "not_ready", message, headers={"Retry-After": "2"}) from None
+        except DashboardError as error:
+            raise api_error(error) from error
+
+    def _check(self, values: Mapping[str, Any], path: Mapping[str, str], desk: Desk) -> None:
+        tracked, collected = desk.runtime.tracked, desk.runtime.settings.exchanges
+        if "symbol" in values and values["symbol"] not in tracked:
+            raise unknown_instrument(path["symbol"], tracked)
+        chosen = values.get("exchange")
+        if chosen is not None and not set(chosen) & set(collected):
+            allowed = f"among the exchanges that are collected here: {', '.join(collected)}"
+            raise ApiError(400, "invalid_parameter", f"exchange was {','.join(chosen)}; it must be {allowed}",
+                           details={"parameter": "exchange", "was": ",".join(chosen), "allowed": allowed})  # fmt: skip
+
+    async def _found(
+        self, endpoint: Endpoint, caller: Caller, grant: Grant, desk: Desk, values: Mapping[str, Any], body: Any
+    ) -> Reply:
+        asked = Asked(values, desk, desk.now_us(), caller, grant, body, self.cache)
+        if endpoint.is_instant:
+            made = _make(endpoint, asked)
+            return (made, False) if isinstance(made, Kept) else made
+        if not endpoint.keep_s:
+            made = await self.in_worker(_make, endpoint, asked)
+            return (made, False) if isinstance(made, Kept) else made
+        if desk is not self._cached_for:  # another runtime (in tests): nothing that was kept speaks of it
+            self.cache.clear()
+            self._cached_for = desk
+        question = (endpoint.path, grant.variant, *(values[each.name] for each in endpoint.parameters))
+        kept = self.cache.get(question)
+        if kept is not None and kept.is_fresh:
+            self.cache.n_hits += 1
+            return kept, True
+        task = self._task(question, endpoint, asked)
+        if kept is not None and kept.is_usable:
+            self.cache.n_hits += 1
+            return kept, True
+        self.cache.n_misses += 1
+        made = await asyncio.shield(task)
+        return (made, False) if isinstance(made, Kept) else made
+
+    def _task(self, question: Hashable, endpoint: Endpoint, asked: Asked) -> asyncio.Task[Kept | Raw | Streamed]:
+        """The computation of an answer that is under way, or that begins now."""
+        key = (id(asyncio.get_running_loop()), question)
+        task = self._making.get(key)
+        if task is None:
+            task = self._making[key] = asyncio.create_task(self._remade(key, question, endpoint, asked))
+            task.add_done_callback(_heard)
+        return task
+
+    async def _remade(self, key: Hashable, question: Hashable, endpoint: Endpoint, asked: Asked) -> Kept | Raw | Streamed:
+        try:
+            made = await self.in_worker(_make, endpoint, asked)
+            if isinstance(made, Kept):
+                self.cache.put(question, made)
+            return made
+        finally:
+            self._making.pop(key, None)
+
+    def close(self) -> None:
+        """Let the workers go; for tests, whose services come and go. The process's own lasts as long as it does."""
+        self._workers.shutdown(wait=True)
+
+    async def in_worker(self, work: Callable[..., Made], *args: Any, is_urgent: bool = False) -> Made:
+        """What `work` returns, from a worker thread; raises ApiError 503 where too many wait for one, unless it is urgent."""
+        if self._n_waiting >= MAX_WAITING and not is_urgent:
+            message = f"{MAX_WAITING} questions are waiting for an answer already; try again in a moment"
+            raise ApiError(503, "overloaded", message, headers={"Retry-After": "1"})
+        self._n_waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._workers, lambda: work(*args))
+        finally:
+            self._n_waiting -= 1
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """An error of a computation that nobody waits for any more is not asyncio's to complain about; who asks next will hear it."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _make(endpoint: Endpoint, asked: Asked) -> Kept | Raw | Streamed:
+    """The endpoint's answer, in bytes where it has an envelope. In a worker thread."""
+    try:
+        made = endpoint.handler(asked)
+        return Kept(seal(made, asked), endpoint.keep_s) if isinstance(made, Answer) else made
+    except DashboardError:
+        raise
+    except Exception:
+        log.exception("%s %s failed with %s", endpoint.method, endpoint.path, dict(asked.values))
+        raise internal_error() from None
+
+
+def _decoded(endpoint: Endpoint, body: bytes) -> Any:
+    if endpoint.body is None:
+        return None
+    try:
+        return msgspec.json.decode(body, type=endpoint.body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        text = str(error) or "nested too deep"
+        message = f"The body was not what this endpoint takes: {text}; /api/docs says what it takes"
+        raise ApiError(400, "invalid_body", message, details={"reason": text}) from None
