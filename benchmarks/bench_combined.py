@@ -163,9 +163,12 @@ class Page:
         self.selection = Selection(name, EXCHANGES, "24h")
         self.reference = build_cluster_reference(self.context, self.selection, NOW_US, stored_exchanges=EXCHANGES)
         self.levels = build_levels(self.context, self.selection, NOW_US)
+        self.predicted = build_predicted_now(self.context, self.selection, NOW_US)
 
     def picture(self) -> bytes:
-        view = build_combined(self.context, self.selection, NOW_US, "name", reference=self.reference, levels=self.levels)
+        view = build_combined(
+            self.context, self.selection, NOW_US, "name", reference=self.reference, levels=self.levels, predicted=self.predicted
+        )
         drawn = draw_combined(view, "dark")
         assert drawn.figure is not None
         assert view.liquidations.n > 0.99 * N_LIQUIDATIONS  # but those of the last minutes, which are not live here
@@ -216,7 +219,7 @@ def report(store: EventStore, names: tuple[str, ...], tile: BookTile) -> None:
         (f"whole page, nothing kept (median of {len(names)} instruments; baseline)", cold_ms, "< 400"),
         ("its picture at a refresh: view, figure, bytes", warm_ms, "< 15"),
         ("its rail at a refresh: overall risk", rail_ms, ""),
-        ("of which predicted levels", median_ms(lambda: build_predicted_now(page.context, page.selection, NOW_US), 9), ""),
+        ("apart, every 5 s: predicted levels", median_ms(lambda: build_predicted_now(page.context, page.selection, NOW_US), 9), ""),
         (
             "apart, once a minute: support and resistance",
             median_ms(lambda: build_levels(page.context, page.selection, NOW_US), 3),

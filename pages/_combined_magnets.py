@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
-from _loaders import desk
+from _loaders import desk, every
 from _verdicts import verdicts
 
 from services.views.answers import Lacking
-from services.views.forced import Predicted
+from services.views.forced import Predicted, build_predicted_now
 from services.views.forced_words import PREDICTED_HELP, near_words
 from services.views.selection import Selection
 
 PREDICTED = "Predicted"
+PREDICTED_S = 5.0  # maps come once a minute; what the price crosses meanwhile is masked as often as this
 
 
 def magnet_pill() -> None:
@@ -33,8 +36,14 @@ def are_magnets_chosen() -> bool:
     return PREDICTED in (st.session_state.get("magnets", [PREDICTED]) or ())
 
 
-def predicted_words(predicted: Predicted | Lacking, selection: Selection) -> None:
+def predicted_now(selection: Selection) -> Predicted | Lacking:
+    """The map of now, shared by all windows, price ranges and sessions."""
+    return every("predicted/near", replace(selection, window="5m", range_pct=None), PREDICTED_S, build_predicted_now).value
+
+
+def predicted_rail(selection: Selection) -> None:
     """What would be forced near the price, how far the maps can be trusted, and the way to the whole of them."""
+    predicted = predicted_now(selection)
     st.markdown("**Predicted levels**", help=PREDICTED_HELP)
     st.caption(near_words(predicted, desk().context.clock.now_us()))
     if not isinstance(predicted, Lacking):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 import streamlit as st
-from _combined_magnets import are_magnets_chosen, predicted_words
+from _combined_magnets import are_magnets_chosen, predicted_now
 from _figures import Drawn, draw_combined
 from _liquidity_levels import levels_now
 from _live_chart import live_chart
@@ -43,7 +43,9 @@ def combined_now(selection: Selection) -> Fresh[Drawn[CombinedView]]:
     """The live part of the page at this moment, with the layers that the pills say."""
     layers = tuple(layer for layer in LAYERS if layer in (st.session_state.get("layers") or ()))
     name = f"{layer_name(layers)}{'+Predicted' if are_magnets_chosen() else ''}"
-    build = partial(build_combined, reference=cluster_reference(selection), levels=levels_now(selection))
+    build = partial(
+        build_combined, reference=cluster_reference(selection), levels=levels_now(selection), predicted=predicted_now(selection)
+    )
 
     def draw(view: CombinedView, colours: ThemeName) -> Drawn[CombinedView]:
         return draw_combined(view, colours, layers=layers, has_magnets=are_magnets_chosen())
@@ -70,11 +72,6 @@ def risk_rail(selection: Selection) -> None:
     live_chart(figure, key="combined_risk", height=risk_height(len(risk.bars)), revision=f"{theme()}/{fresh.revision}")
     age = age_words(risk.end_us, desk().context.clock.now_us())
     st.caption(f"{'Stale: ' if risk.is_stale else ''}{age} old, all exchanges. × weight. *Risk* says why a part is not known.")
-
-
-def predicted_rail(selection: Selection) -> None:
-    """What would be forced near the price, and how far that can be trusted."""
-    predicted_words(combined_now(selection).value.view.predicted, selection)
 
 
 def signals_now(selection: Selection) -> Fresh[SignalsView]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import streamlit as st
-from _combined_magnets import magnet_pill
-from _combined_panels import combined_now, predicted_rail, risk_rail, signal_rail, tapes
+from _combined_magnets import magnet_pill, predicted_rail
+from _combined_panels import combined_now, risk_rail, signal_rail, tapes
 from _controls import controls
 from _liquidity_panels import layer_pills
 from _live_chart import live_chart

@@ -11,7 +11,7 @@ from services.insights.key_levels import KeyLevel, key_levels
 from services.views.answers import Lacking
 from services.views.book_columns import book_columns
 from services.views.context import ViewContext
-from services.views.forced import Predicted, build_predicted_now
+from services.views.forced import Predicted
 from services.views.levels_view import LevelsView
 from services.views.liquidations import LiquidationsView, build_liquidations
 from services.views.liquidity import LiquidityView, build_liquidity
@@ -55,11 +55,13 @@ def build_combined(
     *,
     reference: ClusterReference | Lacking = NOT_ASKED,
     levels: LevelsView | Lacking = NOT_ASKED,
+    predicted: Predicted | Lacking = NOT_ASKED,
 ) -> CombinedView:
     """Everything of the page that is rebuilt at each refresh, at one moment.
 
     The book's axis covers that of the liquidations, which is the one that both are drawn on. `reference` is what clusters are
-    scored against, `levels` the support and resistance of the last day: both are made once a minute, apart.
+    scored against, `levels` the support and resistance of the last day, both made once a minute, `predicted` the
+    map of now, made every few seconds: all of them apart.
     """
     columns = book_columns(context, selection, now_us)
     liquidations = build_liquidations(context, selection, now_us, theme_free_name, reference=reference, book=columns)
@@ -69,7 +71,6 @@ def build_combined(
     asked = (selection.time_window(now_us), selection.instrument, selection.exchanges, now_us)
     whales = context.history.whales(*asked)
     mid = _mid(liquidations, liquidity)
-    predicted = build_predicted_now(context, selection, now_us)
     return CombinedView(
         liquidations=liquidations,
         liquidity=liquidity,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from services.domain.findings import ALL_EXCHANGES
 from services.runtime import Runtime
 from tests.finding_rows import minute, risk, whale, whale_trade
-from tests.store_rows import BTC, MINUTE, SECOND
+from tests.predicted_rows import rows_of
+from tests.store_rows import BTC, MINUTE, SECOND, level_score
 from tests.ui.test_pages import busy_runtime, charts, sentences
 from tests.ui.world import NOW_US, THIS_MINUTE_US, SwitchedStore
 
@@ -77,3 +79,46 @@ def test_what_is_not_known_yet_says_why(open_page: Open) -> None:
     assert "Signals (in stored minutes) needs 1, and 0 are there so far." in said or "stored minute" in said
     assert ALL_EXCHANGES not in said.split()
     assert BTC in str(shown.selectbox(key="instrument").value)
+
+
+def mapped_runtime() -> Runtime:
+    """The world with findings and a map of predicted levels on two exchanges, one of them scored."""
+    runtime = found_runtime()
+    near = ((56_950.0, "long", 100, 3e6), (57_300.0, "short", 100, 2e6))
+    for exchange in ("binance", "okx"):
+        runtime.store.append(rows_of([THIS_MINUTE_US - MINUTE], exchange=exchange, step_s=60, standing=near))
+    runtime.store.append([level_score(NOW_US - 30 * MINUTE, verdict="no measurable skill")])
+    return runtime
+
+
+def test_predicted_levels_stand_in_the_rail_and_among_key_levels_with_their_verdict(open_page: Open) -> None:
+    shown = open_page(mapped_runtime())
+    assert not shown.exception
+    said = sentences(shown).replace("\u202f", " ")
+    assert "Within 1 %: **0 $** of longs below, **4.13 M $**" in said  # this world's bars reach down to 98
+    assert "of shorts above (estimated, 1 min old; no map: Bybit)." in said
+    assert "Score of the maps: Binance no measurable skill; OKX, Bybit not scored yet" in said
+    (levels,) = [each.value for each in shown.dataframe if "sources" in each.value.columns]
+    predicted = levels[levels["predicted_usd"].notna()]
+    assert predicted["predicted_usd"].max() == pytest.approx(4e6, rel=0.05)
+    assert predicted["kinds"].str.contains("predicted").all()
+    assert predicted["sources"].str.contains("Predicted (estimated)", regex=False).all()
+
+
+def test_predicted_levels_can_be_switched_off_apart_from_the_other_layers(open_page: Open) -> None:
+    runtime = mapped_runtime()
+    shown = open_page(runtime)
+    assert shown.pills(key="magnets").value == ["Predicted"]
+    page = open_page(runtime)
+    page.pills(key="magnets").set_value([])
+    bare = page.run()
+    assert not bare.exception
+    assert bare.pills(key="magnets").value == []
+    assert bare.pills(key="layers").value == ["Walls", "Icebergs", "Levels", "Trades"]
+
+
+def test_without_a_map_the_rail_says_what_it_waits_for(open_page: Open) -> None:
+    shown = open_page(found_runtime())
+    assert not shown.exception
+    assert "Predicted levels are not known now: no map of the chosen exchanges is under 5 min old." in sentences(shown)
+    assert "Score of the maps" not in sentences(shown)

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from services.runtime import Runtime
 from tests.finding_rows import minute, risk
+from tests.predicted_rows import rows_of
 from tests.store_rows import HOUR, MINUTE, SECOND, liquidation
 from tests.ui.test_pages import busy_runtime, charts, metric, sentences
 from tests.ui.world import NOW_US, THIS_MINUTE_US, SwitchedStore, ToldCollector, runtime_of, settings_of
@@ -101,6 +102,34 @@ def test_a_long_history_fills_every_part(open_page: Open) -> None:
     assert "were watched on Binance; OKX, Bybit not at all, left out." in said
     assert "Record of the level: The backtest of the risk level, counted in" in said
     assert holds_no_nan(said)
+
+
+def test_maps_of_predicted_levels_fill_stress_cascades_and_the_risk_part_with_the_verdict_beside(open_page: Open) -> None:
+    runtime = storied_runtime()
+    standing = ((56_700.0, "long", 100, 3e6), (57_300.0, "short", 100, 2e6), (60_000.0, "short", 10, 8e6))
+    runtime.store.append(rows_of([THIS_MINUTE_US - MINUTE], step_s=60, standing=standing))
+    runtime.store.append([risk(THIS_MINUTE_US - MINUTE, predicted_part=0.25)])
+    shown = open_page(runtime, PAGE)
+    assert not shown.exception
+    moves = table(shown, "Slippage of all of it")
+    assert [row["Forced (est.)"] for row in moves[:3]] == ["0\u202f$"] * 3  # this world's bars reach down to 98
+    assert all(row["Forced (est.)"].endswith("M\u202f$") and row["Per $ resting"].startswith("≤") for row in moves[3:])
+    steps = table(shown, "Passes")
+    assert len(steps) == 3
+    assert sum("the magnet at " in row["Passes"] for row in steps) == 1
+    said = shown_text(shown)
+    assert "By the predicted levels a fall of 1 % would force **" in said
+    assert "OKX, Bybit has no map of the last 5 min, so what is forced is a lower bound." in said
+    assert said.count("Score of the maps: ") >= 2
+    assert "What a move would force closed is not known" not in said
+    assert holds_no_nan(said)
+
+
+def test_without_a_map_the_page_says_that_what_would_be_forced_is_not_known(open_page: Open) -> None:
+    said = shown_text(open_page(storied_runtime(), PAGE))
+    assert said.count("What a move would force closed is not known: no predicted levels of the last 5 min") == 2
+    assert "Forced (est.)" not in said
+    assert "Score of the maps" not in said
 
 
 @pytest.mark.parametrize("confidence", ["0.95", "0.99"])
