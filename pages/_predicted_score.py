@@ -1,4 +1,4 @@
-"""The score of predicted levels on their page: the header's numbers, the panel with the calibration curve, what fed the maps."""
+"""The score of predicted levels on their page: the header's numbers, the panel with the calibration curve."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from services.views.predicted_score import (
     parameters_words,
     score_rows,
 )
-from services.views.predicted_words import MODEL_HELP, MODEL_WORDS, Fed, build_fed
+from services.views.predicted_words import MODEL_HELP, MODEL_WORDS
 from services.views.selection import Selection
 
-SCORES_S, FED_S = 60.0, 600.0
+SCORES_S = 60.0
 CURVE_HEIGHT = 300
 
 
@@ -44,13 +44,6 @@ def scores_now(choice: LevelChoice) -> tuple[ExchangeScore, ...] | Lacking:
         return attempt(partial(build_scores, desk().runtime.store, selection, now_us))
 
     return every("predicted/scores", plain(choice), SCORES_S, build).value
-
-
-def fed_now(choice: LevelChoice) -> tuple[Fed, ...] | Lacking:
-    def build(context: ViewContext, selection: Selection, now_us: int) -> tuple[Fed, ...] | Lacking:
-        return attempt(partial(build_fed, desk().runtime.store, context.live, selection, now_us))
-
-    return every("predicted/fed", plain(choice), FED_S, build).value
 
 
 def header(choice: LevelChoice) -> None:

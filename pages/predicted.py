@@ -9,15 +9,15 @@ from _loaders import desk
 from _panels import empty_state, notices
 from _predicted_figures import marks_now, page_now
 from _predicted_panels import level_controls, liquidation_map, magnets
-from _predicted_score import fed_now, header, score_panel
+from _predicted_score import header, score_panel
 
-from services.views.answers import Lacking
 from services.views.notices import coverage_text, feed_notices
 from services.views.predicted_words import (
     HEAT_HELP,
     age_words,
     fed_words,
     missing_words,
+    of_selection,
     version_words,
     waiting_words,
 )
@@ -38,8 +38,8 @@ def live() -> None:
     fresh = page_now(choice_of_controls)
     view = fresh.value.view
     if fresh.value.figure is None:
-        fed = fed_now(choice_of_controls)
-        empty_state(waiting_words(view, () if isinstance(fed, Lacking) else fed, desk().runtime.health()), height=CHART_HEIGHT)
+        standings = of_selection(desk().runtime.level_standings(), chosen.selection)
+        empty_state(waiting_words(view, standings, desk().runtime.health()), height=CHART_HEIGHT)
         return
     live_chart(fresh.value.figure, fresh.value.matrices, key="predicted", height=CHART_HEIGHT, revision=fresh.revision)
     parts = (age_words(view), missing_words(view), f"Liquidations: {coverage_text(chosen.selection.exchanges)}.")
@@ -58,9 +58,9 @@ def panels() -> None:
         magnets(view)
     st.subheader("Score: did liquidations come where the map said?", anchor="score")
     score_panel(choice_of_controls)
-    fed = fed_now(choice_of_controls)
+    standings = of_selection(desk().runtime.level_standings(), chosen.selection)
     if view.now is not None:
-        st.caption(f"{'' if isinstance(fed, Lacking) else fed_words(fed)} {version_words(view.now.maps)}")
+        st.caption(f"{fed_words(standings, view.now_us)} {version_words(view.now.maps)}")
     marks_now(choice_of_controls)  # here, after all else: the live part draws the ones at hand
 
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
 
 from services.analytics.level_terms import DEFAULT_GRID, LEVERAGES
 from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.health import HistoryHealth, SystemHealth
-from services.domain.windows import US_PER_SECOND, TimeWindow, from_us
+from services.domain.windows import US_PER_SECOND, from_us
 from services.domain.words import usd_words
-from services.ports import EventStore, LiveState
 from services.views.notices import clock_text, span_text
 from services.views.predicted import PredictedView
 from services.views.predicted_now import ExchangeMap
 from services.views.selection import Selection
 
 DAY_US: Final = 86_400 * US_PER_SECOND
-HISTORY_STEP_S: Final = 300
+STALE_READING_US: Final = 900 * US_PER_SECOND
 HORIZON_DAYS: Final = DEFAULT_GRID.horizon_us // DAY_US
+_TIERS: Final = {  # whose maintenance rates make the liquidation prices; silent where they are the exchange's own
+    "bundled": "; margin tiers from the table that comes with this program",
+    "fallback": "; margin tiers of other contracts",
+    "none": "; margin tiers not known, a usual rate taken",
+}
 
 MODEL_WORDS: Final = (
     f"**Estimated:** USD of open positions that would be liquidated at each price. In it: isolated positions at "
@@ -40,38 +43,29 @@ HEAT_HELP: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Fed:
-    """What one exchange's maps began from: candles of its own history (n, begin of the first, end of the last), else none.
+class Standing(Protocol):
+    """What the level desk knows of one exchange's levels (analyst/level_desk.py, LevelStanding)."""
 
-    `has_open_interest` is None while the exchange has told nothing at all yet.
-    """
+    @property
+    def exchange(self) -> str: ...
+    @property
+    def instrument(self) -> str: ...
+    @property
+    def own_from_us(self) -> int: ...
+    @property
+    def history_from_us(self) -> int | None: ...
+    @property
+    def read_us(self) -> int | None: ...
+    @property
+    def rebuilding_us(self) -> int | None: ...
+    @property
+    def terms_origin(self) -> str: ...
 
-    exchange: str
-    n_candles: int
-    first_us: int | None
-    last_end_us: int | None
-    has_open_interest: bool | None
 
-
-def build_fed(store: EventStore, live: LiveState, selection: Selection, now_us: int) -> tuple[Fed, ...]:
-    """By chosen exchange. Reads a month of candles: to be kept for minutes. Raises StoreUnavailable."""
-    window = TimeWindow(now_us - 31 * DAY_US, now_us)
-    found = []
-    for exchange in selection.exchanges:
-        candles = store.market_candles(window, exchange, selection.instrument, step_s=HISTORY_STEP_S)
-        snapshot = live.snapshot(exchange, selection.instrument)
-        metrics = snapshot.metrics if snapshot is not None else None
-        found.append(
-            Fed(
-                exchange=exchange,
-                n_candles=len(candles),
-                first_us=candles[0].start_time_us if candles else None,
-                last_end_us=candles[-1].start_time_us + HISTORY_STEP_S * US_PER_SECOND if candles else None,
-                has_open_interest=metrics is not None and metrics.open_interest_base is not None if snapshot else None,
-            )
-        )
-    return tuple(found)
+def of_selection(standings: Iterable[Standing], selection: Selection) -> dict[str, Standing]:
+    """By chosen exchange; without those that this process does not make maps of."""
+    own = {each.exchange: each for each in standings if each.instrument == selection.instrument}
+    return {exchange: own[exchange] for exchange in selection.exchanges if exchange in own}
 
 
 def title(exchange: str) -> str:
@@ -100,34 +94,36 @@ def age_words(view: PredictedView) -> str:
     return text
 
 
-def fed_words(fed: Sequence[Fed]) -> str:
-    """From what each exchange's maps are made, since when."""
-    parts = []
-    for each in fed:
-        if each.has_open_interest is False:
-            text = f"{title(each.exchange)} tells no open interest now, without which nothing is added"
-        elif each.first_us is not None and each.last_end_us is not None:
-            text = (
-                f"{title(each.exchange)} since {day_text(each.first_us)}: {each.n_candles:,} five-minute candles of its own "
-                f"history (the last until {day_text(each.last_end_us)}), else trades and open interest every 5 s"
-            )
-        else:
-            text = f"{title(each.exchange)} from trades and open interest every 5 s since they are collected, no older history"
-        parts.append(text)
-    return "Fed: " + "; ".join(parts) + "." if parts else ""
+def fed_words(standings: Mapping[str, Standing], now_us: int) -> str:
+    """From what each exchange's maps are made, since when; empty where this process makes none."""
+    parts = [f"{title(exchange)} {_fed(each, now_us)}" for exchange, each in standings.items()]
+    return f"Fed: {'; '.join(parts)}." if parts else ""
 
 
-def waiting_words(view: PredictedView, fed: Sequence[Fed], health: SystemHealth) -> str:
+def _fed(standing: Standing, now_us: int) -> str:
+    own = "trades and open interest every 5 s"
+    if standing.read_us is None:
+        return "has told no open interest so far, without which nothing can be added"
+    if standing.history_from_us is not None and standing.history_from_us < standing.own_from_us:
+        text = (
+            f"since {day_text(standing.history_from_us)}, until {day_text(standing.own_from_us)} from five-minute candles of its "
+            f"own history, then {own}"
+        )
+    else:
+        text = f"since {day_text(standing.own_from_us)} from {own}, without what was opened before"
+    if standing.rebuilding_us is not None:
+        text += f" (a past that came later is being worked in, at {day_text(standing.rebuilding_us)} now)"
+    if now_us - standing.read_us > STALE_READING_US:
+        text += f", its open interest last read {span_text(now_us - standing.read_us)} ago"
+    return text + _TIERS.get(standing.terms_origin, "")
+
+
+def waiting_words(view: PredictedView, standings: Mapping[str, Standing], health: SystemHealth) -> str:
     """Why there is nothing to draw yet: what each exchange's first map waits for."""
     selection = view.selection
     names = ", ".join(title(each) for each in selection.exchanges)
-    told = {each.exchange: each for each in fed}
-    parts = []
-    for exchange in selection.exchanges:
-        past = next(
-            (each for each in health.histories if (each.exchange, each.instrument) == (exchange, selection.instrument)), None
-        )
-        parts.append(f"{title(exchange)} {_awaited(told.get(exchange), past)}")
+    pasts = {each.exchange: each for each in health.histories if each.instrument == selection.instrument}
+    parts = [f"{title(each)} {_awaited(standings.get(each), pasts.get(each))}" for each in selection.exchanges]
     return (
         f"No predicted level of {selection.instrument} on {names} is stored for this window yet. A map needs trades and open "
         f"interest; the first comes within two minutes of both, an older one from the exchange's own history. "
@@ -135,15 +131,17 @@ def waiting_words(view: PredictedView, fed: Sequence[Fed], health: SystemHealth)
     )
 
 
-def _awaited(fed: Fed | None, past: HistoryHealth | None) -> str:
+def _awaited(standing: Standing | None, past: HistoryHealth | None) -> str:
     """What one exchange's first map waits for."""
     if past is not None and past.state in ("waiting", "asking", "trying again"):
         done = f"{past.n_stored:,} of {past.n_wanted:,} candles" if past.n_wanted else "not begun"
         return f"has its history fetched ({done})"
-    if fed is None or fed.has_open_interest is None:
-        return "has sent nothing yet"
-    if not fed.has_open_interest:
-        return "tells no open interest yet, without which nothing can be predicted"
+    if standing is None:
+        return "has not begun"
+    if standing.read_us is None:
+        return "has told no open interest yet, without which nothing can be predicted"
+    if standing.rebuilding_us is not None:
+        return f"has its history worked in (at {day_text(standing.rebuilding_us)} now)"
     return "is being watched"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.analyst.level_desk import LevelStanding
 from services.domain.health import HistoryHealth
 from services.domain.levels import Interval
 from services.views.answers import Lacking
@@ -29,9 +29,17 @@ from services.views.predicted_score import (
     score_rows,
     verdict_words,
 )
-from services.views.predicted_words import age_words, build_fed, cell_words, fed_words, missing_words, version_words, waiting_words
+from services.views.predicted_words import (
+    age_words,
+    cell_words,
+    fed_words,
+    missing_words,
+    of_selection,
+    version_words,
+    waiting_words,
+)
 from tests.predicted_rows import USUAL, fill, rows_of
-from tests.store_rows import BTC, DAY, HOUR, MINUTE, SECOND, candle, level_parameters, level_score, metrics
+from tests.store_rows import BTC, DAY, HOUR, MINUTE, SECOND, level_parameters, level_score
 from tests.ui.world import MID, NOW_US, THIS_MINUTE_US, SwitchedStore, book_view, context_of, live_state
 from tests.unit.test_notices import health
 
@@ -171,21 +179,35 @@ def test_cells_and_missing_parts_are_told() -> None:
     assert cell_words(viewed(SwitchedStore())) == ""
 
 
+def standing(exchange: str = "binance", **changes: Any) -> LevelStanding:
+    fields: dict[str, Any] = {
+        "exchange": exchange, "instrument": BTC, "time_us": NOW_US, "own_from_us": NOW_US - HOUR, "history_from_us": None,
+        "read_us": NOW_US - 10 * SECOND, "rebuilding_us": None, "parameters_version": 0, "terms_origin": "exchange",
+    }  # fmt: skip
+    return LevelStanding(**(fields | changes))
+
+
 def test_what_fed_the_maps_is_told_by_exchange() -> None:
-    store, live = SwitchedStore(), live_state()
-    begin_us = NOW_US // HOUR * HOUR - 7 * DAY
-    store.append([candle(begin_us + k * 300 * SECOND) for k in range(12)])
-    live.apply(metrics(NOW_US, exchange="binance", open_interest_base=Decimal(5)))
-    live.apply(metrics(NOW_US, exchange="okx", mark_price=Decimal(57_000)))
-    fed = build_fed(store, live, CHOICE, NOW_US)  # type: ignore[arg-type]
-    assert [each.has_open_interest for each in fed] == [True, False, None]
-    words = fed_words(fed)
-    assert words.startswith(
-        "Fed: Binance since 02 Aug 08:00 UTC: 12 five-minute candles of its own history (the last until 02 Aug 09:00"
+    told = (
+        standing(history_from_us=NOW_US - 7 * DAY),
+        standing("okx", rebuilding_us=NOW_US - 3 * DAY, terms_origin="none"),
+        standing("bybit", read_us=None),
+        standing("okx", instrument="ETH-USDT-PERP"),
+        standing("kraken"),
     )
-    assert "OKX tells no open interest now, without which nothing is added" in words
-    assert "Bybit from trades and open interest every 5 s since they are collected, no older history." in words
-    assert fed_words(()) == ""
+    found = of_selection(told, CHOICE)
+    assert list(found) == ["binance", "okx", "bybit"]
+    words = fed_words(found, NOW_US)
+    own = "trades and open interest every 5 s"
+    assert words.startswith(
+        "Fed: Binance since 02 Aug 08:12 UTC, until 09 Aug 07:12 UTC from five-minute candles of its own history, then " + own + ";"
+    )
+    assert f"OKX since 09 Aug 07:12 UTC from {own}, without what was opened before (a past that came later" in words
+    assert "at 06 Aug 08:12 UTC now); margin tiers not known, a usual rate taken" in words
+    assert words.endswith("Bybit has told no open interest so far, without which nothing can be added.")
+    late = fed_words({"binance": standing(read_us=NOW_US - 20 * MINUTE)}, NOW_US)
+    assert late.endswith("its open interest last read 20 min ago.")
+    assert fed_words({}, NOW_US) == ""
 
 
 def history(**changes: Any) -> HistoryHealth:
@@ -197,19 +219,18 @@ def history(**changes: Any) -> HistoryHealth:
 
 
 def test_while_there_is_no_map_each_exchange_says_what_it_waits_for() -> None:
-    store, live = SwitchedStore(), live_state()
-    view = viewed(store, has_books=False)
-    fed = build_fed(store, live, CHOICE, NOW_US)  # type: ignore[arg-type]
+    view = viewed(SwitchedStore(), has_books=False)
     told = health(histories=(history(), history(exchange="okx", state="waiting", n_wanted=0, n_stored=0)))
-    words = waiting_words(view, fed, told)
+    words = waiting_words(view, {}, told)
     assert words.startswith(f"No predicted level of {BTC} on Binance, OKX, Bybit is stored for this window yet.")
     assert "Binance has its history fetched (1,204 of 8,640 candles)" in words
     assert "OKX has its history fetched (not begun)" in words
-    assert "Bybit has sent nothing yet" in words
-    silent = tuple(replace(each, has_open_interest=False) for each in fed)
-    assert "Bybit tells no open interest yet, without which nothing can be predicted" in waiting_words(view, silent, told)
-    watched = tuple(replace(each, has_open_interest=True) for each in fed)
-    assert "Bybit is being watched" in waiting_words(view, watched, told)
+    assert "Bybit has not begun" in words
+    silent = {"bybit": standing("bybit", read_us=None)}
+    assert "Bybit has told no open interest yet, without which nothing can be predicted" in waiting_words(view, silent, told)
+    rebuilt = {"bybit": standing("bybit", rebuilding_us=NOW_US - DAY)}
+    assert "Bybit has its history worked in (at 08 Aug 08:12 UTC now)" in waiting_words(view, rebuilt, told)
+    assert "Bybit is being watched" in waiting_words(view, {"bybit": standing("bybit")}, told)
 
 
 def test_the_prior_in_use_is_named() -> None:
