@@ -26,7 +26,7 @@ from services.domain.windows import TimeWindow
 from tests.level_feed_rows import BEGIN, CANDLE, candles, collected
 from tests.store_rows import BTC, DAY, HOUR, MINUTE, SECOND, bar, candle, gap, market_minute, metrics
 
-TERMS = TermsInUse(maintenance_rate=0.004, max_leverage=150.0, taker_fee=0.0005, table_origin="exchange")
+TERMS = TermsInUse(maintenance_rate=0.004, max_leverage=150.0, taker_fee=0.0005, table_origin="exchange", turnover_share=0.0)
 
 
 def made(start_us: int = BEGIN, own_from_us: int = BEGIN) -> LevelTrack:
