@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 import numpy as np
 
+from db.alert_memory import AlertsInMemory
 from db.finding_rules import LONGEST_LOOK_BACK_US, cluster_step_us
 from db.level_memory import LevelDrawer
 from db.level_reads import score_order
@@ -51,10 +52,11 @@ Row = TypeVar(
 Standing = TypeVar("Standing", WhaleOrder, Iceberg)
 
 
-class MemoryStore:
+class MemoryStore(AlertsInMemory):
     """An EventStore of dictionaries behind one lock. Reading costs O(rows of that table)."""
 
     def __init__(self, *, retention_days: int = 30, book_retention_days: int = 3) -> None:
+        super().__init__()
         self._retention_days = retention_days
         self._book_retention_days = book_retention_days
         self._lock = threading.Lock()
@@ -202,6 +204,7 @@ class MemoryStore:
     def maintain(self, now_us: int) -> None:
         """Drop the days past retention, whole days as in PostgreSQL."""
         today = now_us // US_PER_DAY
+        self._forget_old_alerts(now_us)
         with self._lock:
             self._require_open()
             for table, rows in self._tables.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from db.alert_shelf import AlertsInPostgres
 from db.finding_reads import FindingReader
 from db.instrument_ids import InstrumentIds
 from db.level_reads import LevelReader
@@ -29,7 +30,7 @@ from services.domain.windows import TimeWindow, to_us
 from services.ports import AppendResult
 
 
-class PostgresStore:
+class PostgresStore(AlertsInPostgres):
     """An EventStore in one schema of a PostgreSQL server. `on_close` runs after the last connection is closed."""
 
     def __init__(
@@ -129,6 +130,7 @@ class PostgresStore:
 
     def maintain(self, now_us: int) -> None:
         self._partitions.maintain(now_us)
+        self._forget_old_alerts(now_us)
 
     def status(self) -> StoreStatus:
         """What the server's own statistics say; nothing is counted, so it costs milliseconds at any size."""

@@ -1,4 +1,4 @@
-"""The named statements of queries.sql, finding_queries.sql and level_queries.sql."""
+"""The named statements of queries.sql and of the files beside it, one a subject."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def parse_queries(text: str) -> dict[str, str]:
     return queries
 
 
-_FILES: Final = ("queries.sql", "finding_queries.sql", "level_queries.sql")
+_FILES: Final = ("queries.sql", "finding_queries.sql", "level_queries.sql", "alert_queries.sql")
 QUERIES: Final = parse_queries("\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in _FILES))
