@@ -123,7 +123,7 @@ def moment(name: str, help_text: str, *, is_required: bool = False) -> Parameter
             raise BadText(allowed)
         try:
             # An unescaped "+02:00" in a URL arrives as " 02:00".
-            time_us = to_us(datetime.fromisoformat(given[:11] + given[11:].replace(" ", "+")))
+            time_us = to_us(datetime.fromisoformat((given[:11] + given[11:].replace(" ", "+")).upper()))
         except (ValueError, BadWindow, OverflowError):
             raise BadText(allowed) from None
         if not 0 <= time_us < MAX_TIME_US:
