@@ -24,7 +24,8 @@ GROUP_ROWS: Final = 40_000
 ZIP_LEVEL: Final = 3
 KEY_PROVENANCE, KEY_ROWS, KEY_HASH = "heatmap.provenance", "heatmap.n_rows", "heatmap.sha256"
 _TYPES: Final = {
-    "time": pa.timestamp("us", tz="UTC"), "text": pa.string(), "number": pa.float64(), "count": pa.int64(), "flag": pa.bool_(),
+    "time": pa.timestamp("us", tz="UTC"), "text": pa.string(), "key": pa.string(), "number": pa.float64(), "count": pa.int64(),
+    "flag": pa.bool_(),
 }  # fmt: skip
 
 
@@ -85,7 +86,8 @@ def parquet_chunks(columns: Sequence[Column], batches: Iterable[Batch], count: R
     fields = [pa.field(each.name, _TYPES[each.kind], metadata={"meaning": each.meaning}) for each in columns]
     schema = pa.schema(fields, metadata={KEY_PROVENANCE: _json(told)})
     sink = Outlet()
-    with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), schema, compression="zstd") as writer:
+    few = [each.name for each in columns if each.kind == "text"]  # what is different in each row gains nothing from a dictionary
+    with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), schema, compression="zstd", use_dictionary=few) as writer:
         for group in _groups(columns, batches, count):
             writer.write_table(_arrow(columns, group, schema))
             yield from sink.taken()
@@ -154,8 +156,6 @@ def _array(column: Column, values: npt.NDArray[Any]) -> pa.Array:
         return pa.array(values + 0.0, pa.float64(), mask=~np.isfinite(values))
     if column.kind in ("time", "count"):
         return pa.array(values, pa.int64(), mask=values == ABSENT).cast(_TYPES[column.kind])
-    if column.kind == "text":
-        return pa.array([value or None for value in values.tolist()], pa.string())
     return pa.array(values, _TYPES[column.kind])
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from services.domain.errors import DashboardError
-from services.domain.windows import TimeWindow
+from services.domain.windows import US_PER_SECOND, WINDOWS_S, TimeWindow
 from services.ports import EventStore
 from services.views.context import ViewContext
 from services.views.selection import Selection
 
 Format = Literal["csv", "csv_zip", "json", "parquet"]
+LONGEST: Final = max(WINDOWS_S, key=lambda name: WINDOWS_S[name])
 FORMATS: Final[tuple[Format, ...]] = ("csv", "csv_zip", "json", "parquet")
 
 
@@ -33,7 +34,7 @@ class ExportContext:
 class Asked:
     """One export, resolved at a moment.
 
-    selection  instrument, exchanges, price range; its named window is used where `is_now`
+    selection  instrument, exchanges, price range, a named window: the one exported where `is_now`
     window     the rows' span: [start, end) of their time
     now_us     the moment of the data's clock        is_now   the window ends now, and pages show the same
     step_s     of trade bars                         is_smoothed   of the liquidation heat
@@ -53,6 +54,14 @@ class Asked:
     @property
     def exchanges(self) -> tuple[str, ...]:
         return self.selection.exchanges
+
+    @property
+    def covering(self) -> Selection:
+        """What views of the window are built for: the selection itself, or the shortest named window that holds the past one."""
+        if self.is_now:
+            return self.selection
+        fitting = (name for name, seconds in WINDOWS_S.items() if seconds * US_PER_SECOND >= self.window.span_us)
+        return Selection(self.instrument, self.exchanges, next(fitting, LONGEST), self.selection.range_pct)
 
     @property
     def moment_us(self) -> int:

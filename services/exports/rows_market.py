@@ -28,7 +28,7 @@ LIQUIDATIONS: Final = (
     Column("price_kind", "text", "average_fill, bankruptcy or order"),
     Column("size_base", "number", "base units"),
     Column("notional_usd", "number", "price × size_base, USD"),
-    Column("key", "text", "k and 16 hex digits: hash of what makes the event unique, the same in every export"),
+    Column("key", "key", "k and 16 hex digits: hash of what makes the event unique, the same in every export"),
 )
 SIZE_CLASSES: Final = ("under_1k", "1k_to_10k", "10k_to_100k", "100k_to_1m", "over_1m")
 TRADE_BARS: Final = (

@@ -9,12 +9,13 @@ from typing import Final
 
 import numpy as np
 
-from services.domain.windows import WINDOWS_S, TimeWindow
+from services.domain.windows import TimeWindow
 from services.exports.datasets import DATASETS, Dataset
 from services.exports.files import RowCount, csv_chunks, json_chunks, parquet_chunks, zip_chunks
 from services.exports.provenance import header_text, provenance
 from services.exports.request import FORMATS, Asked, BadExport, ExportContext, Format
 from services.exports.tables import Batch, Column, length, same
+from services.views.predicted_axis import LevelChoice, LevelSpan
 from services.views.selection import Selection
 
 MEDIA_TYPES: Final[dict[Format, str]] = {
@@ -119,14 +120,11 @@ def _resolved(
 ) -> Asked:
     moment_us = context.views.clock.now_us() if now_us is None else now_us
     if window is None:
-        return Asked(selection, selection.time_window(moment_us), moment_us, True, step_s, is_smoothed)
-    return Asked(_covering(selection, window), window, moment_us, False, step_s, is_smoothed)
-
-
-def _covering(selection: Selection, window: TimeWindow) -> Selection:
-    """The selection with the shortest named window that holds `window`; views are built for that one and cut."""
-    fitting = (name for name, seconds in WINDOWS_S.items() if seconds * 1_000_000 >= window.span_us)
-    return Selection(selection.instrument, selection.exchanges, next(fitting, "30d"), selection.range_pct)
+        shown = selection.time_window(moment_us)
+        if isinstance(selection, LevelChoice):
+            shown = LevelSpan.ending(moment_us, window=selection.level_window).time_window
+        return Asked(selection, shown, moment_us, True, step_s, is_smoothed)
+    return Asked(selection, window, moment_us, False, step_s, is_smoothed)
 
 
 def _led(context: ExportContext, asked: Asked, dataset: Dataset) -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""Tables of exports: named columns of five kinds, in batches of equally long arrays, so that no export is ever held whole."""
+"""Tables of exports: named columns of a few kinds, in batches of equally long arrays, so that no export is ever held whole."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from services.domain.columns import Text1D
 
-Kind = Literal["time", "text", "number", "count", "flag"]
+Kind = Literal["time", "text", "key", "number", "count", "flag"]
 Batch = dict[str, npt.NDArray[Any]]
 ABSENT: Final = int(np.iinfo(np.int64).min)  # of a time or a count; a number is absent as NaN, a text as None
 _DTYPES: Final[Mapping[Kind, type[Any]]] = {
-    "time": np.int64, "text": object, "number": np.float64, "count": np.int64, "flag": np.bool_,
+    "time": np.int64, "text": object, "key": object, "number": np.float64, "count": np.int64, "flag": np.bool_,
 }  # fmt: skip
 
 
@@ -25,7 +25,7 @@ class Column:
 
     kind   time    int64 microseconds, written as ISO 8601 UTC        number  float64, written as a plain decimal
            count   int64                                              flag    true or false
-           text    strings
+           text    strings, few of them different                   key    a letter and hex digits; never absent
     """
 
     name: str

@@ -6,7 +6,7 @@ A row's hash is that of its CSV line, whatever the file's format: equal rows hav
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -39,9 +39,21 @@ def csv_lines(cells: Sequence[Cells]) -> str:
 
 def json_lines(columns: Sequence[Column], batch: Batch, cells: Sequence[Cells]) -> list[str]:
     """One JSON object a row, made of the CSV cells where they serve; absent is null."""
-    template = "{" + ",".join(f'"{column.name}":%s' for column in columns) + "}"
-    parts = [_JSON[column.kind](batch[column.name], each) for column, each in zip(columns, cells, strict=True)]
+    parts, slots = [], []
+    for column, each in zip(columns, cells, strict=True):
+        is_quoted = column.kind in ("time", "key") and "" not in each
+        slots.append(f'"{column.name}":' + ('"%s"' if is_quoted else "%s"))
+        parts.append(each if is_quoted else _json_cells(column, batch, each))
+    template = "{" + ",".join(slots) + "}"
     return list(map(template.__mod__, zip(*parts, strict=True)))
+
+
+def _json_cells(column: Column, batch: Batch, cells: Cells) -> Cells:
+    if column.kind == "text":
+        return _mapped(batch[column.name].tolist(), _json_text)
+    if column.kind == "time":
+        return [f'"{cell}"' if cell else "null" for cell in cells]
+    return [cell or "null" for cell in cells] if "" in cells else cells
 
 
 def iso(time_us: int | None) -> str | None:
@@ -58,7 +70,7 @@ def plain(number: float) -> str:
 
 
 def _times(values: npt.NDArray[Any]) -> Cells:
-    texts: Cells = np.char.add(np.datetime_as_string(values.astype("datetime64[us]"), unit="us"), "Z").tolist()
+    texts: Cells = np.datetime_as_string(values.astype("datetime64[us]"), unit="us", timezone="UTC").tolist()
     for place in np.flatnonzero(values == ABSENT).tolist():
         texts[place] = ""
     return texts
@@ -105,21 +117,11 @@ def _json_text(value: str | None) -> str:
     return "null" if value is None else json.dumps(value)
 
 
-def _or_null(_values: npt.NDArray[Any], cells: Cells) -> Cells:
-    return [cell or "null" for cell in cells] if "" in cells else cells
-
-
-def _quoted_or_null(_values: npt.NDArray[Any], cells: Cells) -> Cells:
-    return [f'"{cell}"' if cell else "null" for cell in cells]
-
-
-def _json_texts(values: npt.NDArray[Any], _cells: Cells) -> Cells:
-    return _mapped(values.tolist(), _json_text)
+def _keys(values: npt.NDArray[Any]) -> Cells:
+    keys: Cells = values.tolist()
+    return keys
 
 
 _CELLS: Final[Mapping[Kind, Callable[[npt.NDArray[Any]], Cells]]] = {
-    "time": _times, "text": _texts, "number": _numbers, "count": _counts, "flag": _flags,
-}  # fmt: skip
-_JSON: Final[Mapping[Kind, Callable[[npt.NDArray[Any], Cells], Iterable[str]]]] = {
-    "time": _quoted_or_null, "text": _json_texts, "number": _or_null, "count": _or_null, "flag": _or_null,
+    "time": _times, "text": _texts, "key": _keys, "number": _numbers, "count": _counts, "flag": _flags,
 }  # fmt: skip
