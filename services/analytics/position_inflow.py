@@ -101,7 +101,8 @@ class InflowParameters:
 
     aggressive_share  of new longs stood at the taker's side of the buys, the rest passively at sells: their entries are at prices
                       weighted by a·buys + (1 − a)·sells, those of shorts the other way round; 0.5 is the volume profile for both
-    turnover_share    of the volume that did not change open interest swapped an old position for a new one (0: only net changes)
+    turnover_share    of the volume that did not change open interest swapped an old position for a new one (0: only net changes).
+                      An assumption as the prior is: without it, levels that are long gone stay, and fresh ones are missing
     waits_above       times the traded volume that a change may have at once (trades and readings are not published together)
     jumps_above       times the traded volume, and `jump_stock_share` of the stock, above which a change was no trading
     stale_us          the largest age of a reading at the end of its interval
@@ -109,7 +110,7 @@ class InflowParameters:
     """
 
     aggressive_share: float = 0.7
-    turnover_share: float = 0.0
+    turnover_share: float = 0.05
     waits_above: float = 1.5
     jumps_above: float = 3.0
     jump_stock_share: float = 0.05

@@ -32,6 +32,7 @@ def profile(*rows: tuple[float, float, float]) -> TradeProfile:
 PROFILES = st.lists(st.tuples(st.floats(1, 1e5), USD, USD), max_size=8).map(lambda rows: profile(*rows))
 TRADED = PROFILES.filter(lambda each: each.traded_usd > 0)
 BALANCED = profile((100.0, 5_000.0, 5_000.0))
+NET = InflowParameters(turnover_share=0.0)  # only what open interest says was opened or closed
 
 
 def by_hand(trades: TradeProfile, before: float, after: float, a: float, turnover: float) -> tuple[list[float], list[float], float]:
@@ -89,7 +90,7 @@ def test_longs_enter_where_buyers_took_and_shorts_where_sellers_did() -> None:
 
 
 def test_a_fall_of_open_interest_closes_its_share_of_the_stock() -> None:
-    inflow = positions(BALANCED, before_base=100.0, after_base=80.0)
+    inflow = positions(BALANCED, before_base=100.0, after_base=80.0, parameters=NET)
     assert (inflow.rule, inflow.opened_usd) == (InflowRule.CLOSED, 0.0)
     assert inflow.closed_share == pytest.approx(0.2)
 
@@ -145,7 +146,7 @@ def test_trades_and_bars_give_their_volume_by_taker() -> None:
 
 
 def meter_at(open_base: float = 1_000.0) -> InflowMeter:
-    meter = InflowMeter()
+    meter = InflowMeter(NET)
     assert meter.step(BALANCED, OpenInterest(T0, open_base), T0).rule is InflowRule.BASELINE
     return meter
 
