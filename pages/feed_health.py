@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 from _controls import controls
+from _downloads import downloads
 from _live_chart import live_chart
 from _loaders import desk, store_status, theme
 from _panels import notices
@@ -14,7 +15,8 @@ from _panels import notices
 from services.charts.sparkline import lag_history
 from services.views.feed_health import Row, build_health, table_rows
 
-refresh_s = controls().refresh_s
+chosen = controls()
+refresh_s = chosen.refresh_s
 
 
 def table(title: str, rows: Sequence[Row], *, empty: str, note: str = "") -> None:
@@ -85,3 +87,4 @@ def store() -> None:
 
 live()
 store()
+downloads(chosen.selection, "gaps", "metrics")

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import streamlit as st
 from _controls import controls
-from _liquidation_panels import clusters, heat_choice, page_now, rate
+from _downloads import downloads
+from _liquidation_panels import SMOOTHED, clusters, heat_choice, page_now, rate
 from _liquidation_studies import coverage, leverage, trend
 from _live_chart import live_chart
 from _loaders import desk, theme
@@ -103,3 +104,5 @@ def panels() -> None:
 
 live()
 panels()
+is_smoothed = st.session_state.get("heat") == SMOOTHED
+downloads(chosen.selection, "liquidations", "clusters", "heatmap", "trade_bars", "gaps", is_smoothed=is_smoothed)

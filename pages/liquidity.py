@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 from _controls import controls
+from _downloads import downloads
 from _liquidity_levels import levels, levels_now
 from _liquidity_panels import books, headline, icebergs, layer_pills, page_now, whale_orders, whale_trades
 from _liquidity_studies import concentration, smart_money, toxicity
@@ -68,3 +69,4 @@ def panels() -> None:
 live()
 st.caption(HEAT_WORDS, help=HEAT_HELP)
 panels()
+downloads(chosen.selection, "orderbook", "heatmap", "whales", "icebergs", "whale_trades", "trade_bars")

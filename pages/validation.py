@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import streamlit as st
 from _controls import controls
+from _downloads import downloads
 from _panels import empty_state
 from _validation_history import history
 from _validation_tables import alarms, detectors, oracles, recording, risk, summary
@@ -47,3 +49,4 @@ if isinstance(stored, Lacking):
 else:
     summary(stored)
     tabs(stored)
+downloads(replace(chosen.selection, window="30d"), "risk", "level_scores", "market_minutes")

@@ -115,6 +115,13 @@ def file_name(dataset: Dataset, asked: Asked, source: str) -> str:
     return f"heatmap_{origin}{dataset.name}_{asked.instrument}_{start}_{end}"
 
 
+def short_file_name(dataset: str, file_format: Format, selection: Selection, source: str) -> str:
+    """The same without a moment, for a file that is yet to be made: "heatmap_sim_liquidations_BTC-USDT-PERP_5m.json"."""
+    window = selection.level_window if isinstance(selection, LevelChoice) else selection.window
+    origin = "" if source == "live" else f"{source}_"
+    return f"heatmap_{origin}{dataset}_{selection.instrument}_{window}.{SUFFIXES[file_format]}"
+
+
 def _resolved(
     context: ExportContext, selection: Selection, now_us: int | None, window: TimeWindow | None, step_s: int, *, is_smoothed: bool
 ) -> Asked:
