@@ -28,7 +28,7 @@ from services.views.predicted_heat import (
     with_now,
 )
 from services.views.predicted_marks import is_single, single_marks
-from services.views.predicted_now import LevelsNow, chosen_tiers, levels_now
+from services.views.predicted_now import MAX_AGE_US, LevelsNow, chosen_tiers, levels_now
 
 COARSER_STEP_S: Final = 300  # in which the exchanges' own history is known
 RENEWED_US: Final = 60_000_000  # sums are made anew so often, because past holes may be filled by a back-fill
@@ -221,6 +221,8 @@ def _price_line(joined: JoinedLevels, span: LevelSpan, now: LevelsNow | None, no
     n = int(known[-1]) + 1 if len(known) else 0
     times_us, prices = span.times_us[:n], joined.mids[row, :n]
     if now is not None:
+        if n and now.oldest_us - times_us[-1] > span.column_us + MAX_AGE_US:  # a hole, over which no line is drawn
+            times_us, prices = np.append(times_us, times_us[-1] + 1), np.append(prices, np.nan)
         times_us, prices = np.append(times_us, now_us), np.append(prices, now.price)
     title = EXCHANGE_TITLES.get(joined.exchanges[row], joined.exchanges[row])
     return PriceLine(times_us=times_us, prices=prices, label=f"{title} price")

@@ -313,6 +313,22 @@ def test_a_past_without_a_young_map_is_shown_without_a_now() -> None:
     assert view.chart.line.prices[-1] == MID
 
 
+def test_the_price_is_not_drawn_over_a_hole() -> None:
+    store = SwitchedStore()
+    store.append(rows_of(moments(300, span_us=10 * HOUR, end_us=THIS_MINUTE_US - 5 * HOUR)))
+    store.append([*rows_of([THIS_MINUTE_US - MINUTE], step_s=60), *quiet_bars("binance")])
+    line = viewed(store).chart
+    assert line is not None
+    times_us, prices = line.line.times_us.tolist(), line.line.prices
+    assert np.isnan(prices[-2])
+    assert np.isfinite(prices[-1])
+    assert np.isfinite(prices[-3])
+    assert times_us == sorted(times_us)
+    whole = viewed(filled()).chart
+    assert whole is not None
+    assert np.isfinite(whole.line.prices).all()
+
+
 def test_a_store_that_went_away_leaves_what_it_had_said() -> None:
     store = filled()
     context, kept = context_of(store, live_state()), HeatCache()
