@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 import numpy as np
 
+from db.access_memory import AccessInMemory
 from db.alert_memory import AlertsInMemory
 from db.finding_rules import LONGEST_LOOK_BACK_US, cluster_step_us
 from db.level_memory import LevelDrawer
@@ -52,7 +53,7 @@ Row = TypeVar(
 Standing = TypeVar("Standing", WhaleOrder, Iceberg)
 
 
-class MemoryStore(AlertsInMemory):
+class MemoryStore(AccessInMemory, AlertsInMemory):
     """An EventStore of dictionaries behind one lock. Reading costs O(rows of that table)."""
 
     def __init__(self, *, retention_days: int = 30, book_retention_days: int = 3) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from db.access_shelf import AccessInPostgres
 from db.alert_shelf import AlertsInPostgres
 from db.finding_reads import FindingReader
 from db.instrument_ids import InstrumentIds
@@ -30,7 +31,7 @@ from services.domain.windows import TimeWindow, to_us
 from services.ports import AppendResult
 
 
-class PostgresStore(AlertsInPostgres):
+class PostgresStore(AlertsInPostgres, AccessInPostgres):
     """An EventStore in one schema of a PostgreSQL server. `on_close` runs after the last connection is closed."""
 
     def __init__(

@@ -19,6 +19,7 @@ from services.domain.levels import LevelParameters, LevelScore, LevelTile, Marke
 from services.domain.margin import MarginTable
 from services.domain.stored import BookChunk, BookTile, StoredEvent, TradeBar
 from services.domain.windows import TimeWindow
+from services.ports_access import AccessStore
 from services.ports_alerts import AlertStore
 
 
@@ -111,7 +112,7 @@ class LevelStore(Protocol):
     def margin_tables(self) -> list[MarginTable]: ...
 
 
-class EventStore(FindingStore, LevelStore, AlertStore, Protocol):
+class EventStore(FindingStore, LevelStore, AlertStore, AccessStore, Protocol):
     """Where 30 days of history live: events, what is made of them, and findings.
 
     `append` is idempotent (the same event again is a duplicate, not an error) and all-or-nothing a batch. Some rows may say more

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 # Who may import whom. A package may always import itself; a name covers what lies below it.
 LAYERS: dict[str, set[str]] = {
     "services.domain": set(),
-    "services.ports": {"services.domain", "services.ports_alerts"},
+    "services.ports": {"services.domain", "services.ports_alerts", "services.ports_access"},
+    "services.ports_access": {"services.domain"},
     "services.ports_alerts": {"services.domain"},
     "services.clock": set(),
     "services.version": set(),
@@ -41,11 +42,13 @@ LAYERS: dict[str, set[str]] = {
     },
     "services.desk": {"services.runtime", "services.views", "services.ports", "services.domain"},
     "services.exports": {
-        "services.views", "services.analytics", "services.charts.inputs", "services.ports", "services.domain", "services.version",
+        "services.views", "services.analytics", "services.charts.inputs", "services.charts.quantise", "services.ports",
+        "services.domain", "services.version",
     },
     "services.api": {
         "services.desk", "services.views", "services.exports", "services.access", "services.alerts",
-        "services.charts.plotly_asset", "services.ports", "services.domain", "services.runtime", "services.version",
+        "services.charts.plotly_asset", "services.charts.inputs", "services.charts.quantise", "services.ports", "services.domain",
+        "services.runtime", "services.version",
     },
     "services.simulator": {"services.version"},
     "services.runtime": {
