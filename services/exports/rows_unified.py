@@ -13,6 +13,7 @@ from services.exports.slices import DAY_US
 from services.exports.tables import Batch, Column, table
 from services.views.answers import Lacking
 from services.views.combined import CombinedView, build_combined
+from services.views.forced import build_predicted_now
 from services.views.levels_view import build_levels
 from services.views.realised import build_cluster_reference
 
@@ -35,7 +36,8 @@ def unified(context: ExportContext, asked: Asked) -> Iterator[Batch]:
     selection, moment_us = asked.covering, asked.moment_us
     reference = build_cluster_reference(context.views, selection, moment_us, stored_exchanges=context.exchanges)
     levels = build_levels(context.views, selection, moment_us)
-    view = build_combined(context.views, selection, moment_us, "export", reference=reference, levels=levels)
+    predicted = build_predicted_now(context.views, selection, moment_us)
+    view = build_combined(context.views, selection, moment_us, "export", reference=reference, levels=levels, predicted=predicted)
     rows = [*_liquidated(view), *(_books(view) if asked.is_now else ()), *_clusters(view), *_key_levels(view), *_whales(view)]
     rows += [*_predicted(view), *_risk(context, asked)]
     yield table(UNIFIED, rows)
