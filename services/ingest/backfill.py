@@ -155,6 +155,8 @@ class Backfill:
     def _advance(self, task: Task) -> None:
         try:
             task.advance(self._clock.now_us())
+        except _Ended:
+            raise
         except (FeedError, StoreError) as error:
             self._meet(task, error)
         except Exception as error:  # a bug in one instrument's past must not end that of all others

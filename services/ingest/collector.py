@@ -197,7 +197,10 @@ class Collector:
     def add_instruments(self, names: Sequence[str]) -> None:
         """Track more instruments (our names or an exchange's); raises BadInstrumentName. Those not listed are named in health."""
         with self._names_lock:
-            self._names = list(dict.fromkeys([*self._names, *(canonical_instrument(name) for name in names)]))
+            added = [canonical_instrument(name) for name in names]
+            self._names = list(dict.fromkeys([*self._names, *added]))
+        for key in itertools.product(self._feeds, added):
+            self._inbox.post(partial(self._pipeline.expect, *key))
         for exchange in self._feeds:
             self._subscribe(exchange)
 

@@ -91,6 +91,7 @@ class Pipeline:
         self.gaps = GapLedger(outlet, tell=self.detectors.on_gap)
         self.trades = TradeDesk(outlet, large_trade_usd=settings.large_trade_usd)
         self.books: dict[tuple[str, str], Book] = {}
+        self._forgotten: set[tuple[str, str]] = set()
         self.state_lags = RecentDelays()  # received → in the live state, ms
         self.n_liquidations = self.n_duplicates = 0
 
@@ -209,8 +210,13 @@ class Pipeline:
         for row in self._metrics.due(now_us + (1 << 60)):
             self._outlet.store(row)
 
+    def expect(self, exchange: str, instrument: str) -> None:
+        """The instrument is tracked, perhaps again."""
+        self._forgotten.discard((exchange, instrument))
+
     def forget(self, exchange: str, instrument: str) -> None:
-        """The instrument is no longer tracked."""
+        """The instrument is no longer tracked; what still comes of it before the unsubscription takes effect is left out."""
+        self._forgotten.add((exchange, instrument))
         book = self.books.pop((exchange, instrument), None)
         if book is not None:
             book.finish()
@@ -228,6 +234,8 @@ class Pipeline:
     # Inside --------------------------------------------------------------------------------------------------------------
 
     def _dispatch(self, event: MarketEvent, session: Session | None) -> None:
+        if self._forgotten and not isinstance(event, ServerNotice) and (event.exchange, event.instrument) in self._forgotten:
+            return
         if isinstance(event, BookUpdate):
             if session is not None and self._is_plausible(event):
                 self._on_book(event, session)
