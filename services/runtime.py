@@ -13,6 +13,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from config import Settings
+from services.access.book import AccessBook, AccessRules
+from services.alerts.book import AlertBook
+from services.alerts.engine import AlertEngine
+from services.alerts.opening import open_engine
 from services.analyst.analyst import MAX_DUE, Analyst
 from services.analyst.cluster_rows import ClusterSettings
 from services.analyst.desk import InstrumentDesk
@@ -31,6 +35,8 @@ from services.ingest.replay import ReplayCollector
 from services.live.memory import MemoryLiveState
 from services.ports import Clock, EventStore, LiveState
 from services.simulator.process import SimulatorFailed, SimulatorProcess
+from services.views.context import ViewContext
+from services.views.history import History
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +73,14 @@ class Runtime:
         self.store = store
         self.live: LiveState = live or MemoryLiveState(max_events=settings.max_events, ttl_us=LIVE_TTL_US)
         self.clock: Clock = SystemClock()
+        rules = AccessRules(settings.access, settings.admins, settings.trusted_proxies)
+        self.access = AccessBook(store, rules, SystemClock())
         self.collector: CollectorFace | None = None
         self.analyst: Analyst | None = None
+        self.alerts = AlertBook(
+            store, now_us=lambda: self.clock.now_us(), tracked=lambda: self.tracked, changed=lambda: self._wake_alerts()
+        )
+        self._alert_engine: AlertEngine | None = None
         self._level_desks: tuple[LevelDesk, ...] = ()
         self._simulator: SimulatorProcess | None = None
         self._lock = threading.Lock()
@@ -97,13 +109,19 @@ class Runtime:
                 where = f"HEATMAP_DATA_DIR was {self.settings.data_dir}, where the spool could not be made"
                 raise ConfigError(f"{where} ({error.strerror}: {error.filename}); it must be a writable directory") from error
             self.analyst = self._make_analyst(self.collector)
+            self._alert_engine = self._make_alert_engine()
             self.collector.start()
             self.analyst.start()
+            self._alert_engine.start()
             log.info("collector started: source %s, %s", self.settings.source, ", ".join(self.settings.exchanges))
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """End the analyst, drain and join the collector, stop the simulator, close the store."""
+        """End alerts and analyst, drain and join the collector, stop the simulator, close the store."""
         with self._lock:
+            if self._alert_engine is not None:
+                if not self._alert_engine.stop(0.1 * timeout_s):
+                    log.warning("the alerts did not end within %.0f s; they end with their present query", 0.1 * timeout_s)
+                self._alert_engine = None
             if self.analyst is not None:
                 if not self.analyst.stop(0.2 * timeout_s):
                     log.warning("the analyst did not end within %.0f s; it ends with its present query", 0.2 * timeout_s)
@@ -164,6 +182,22 @@ class Runtime:
             mark=collector.mark,
             max_due=REPLAYED_DUE if settings.source == "replay" else MAX_DUE,
         )
+
+    def _make_alert_engine(self) -> AlertEngine:
+        settings = self.settings
+        context = ViewContext(
+            history=History(self.store, self.live),
+            live=self.live,
+            clock=self.clock,
+            kde_bandwidth=settings.kde_bandwidth,
+            price_range_pct=settings.price_range_pct,
+        )
+        return open_engine(self.store, context, exchanges=settings.exchanges, health=self.health)
+
+    def _wake_alerts(self) -> None:
+        engine = self._alert_engine
+        if engine is not None:
+            engine.wake()
 
     def _make_level_desks(self) -> tuple[LevelDesk, ...]:
         """One a tracked instrument; their hourly scores are spread over the hour."""

@@ -40,6 +40,7 @@ LAYERS: dict[str, set[str]] = {
     "services.alerts": {  # says what the pages say, by the same functions
         "services.views", "services.insights", "services.analytics", "services.ports", "services.ports_alerts", "services.domain",
     },
+    "services.access": {"services.views.selection", "services.ports", "services.ports_access", "services.domain"},
     "services.desk": {"services.runtime", "services.views", "services.ports", "services.domain"},
     "services.exports": {
         "services.views", "services.analytics", "services.charts.inputs", "services.charts.quantise", "services.ports",
@@ -53,7 +54,8 @@ LAYERS: dict[str, set[str]] = {
     "services.simulator": {"services.version"},
     "services.runtime": {
         "config", "services.clock", "services.domain", "services.exchanges", "services.ingest", "services.live", "services.ports",
-        "services.simulator.process", "services.analyst", "services.alerts",
+        "services.simulator.process", "services.analyst", "services.alerts", "services.access",
+        "services.views.context", "services.views.history",  # what the alerts look through
     },
     "services.commands": {  # launchers, like app.py: what they open, they hand on
         "config", "db", "services.clock", "services.domain", "services.exchanges", "services.ingest", "services.live",
@@ -61,13 +63,14 @@ LAYERS: dict[str, set[str]] = {
         "services.simulator", "services.version", "services.runtime", "services.validation", "services.analytics",
         "services.analyst",  # calibrate fits what the analyst's desk takes up
         "services.exports",  # import reads what was exported
+        "services.access",  # keys are made where there is no page yet
     },
     "services.cli": {"services.commands", "services.domain", "services.version"},
     "config": {"services.domain"},
     "db": {"services.ports", "services.domain"},
     "pages": {
         "config", "services.views", "services.charts", "services.runtime", "services.domain", "services.ports", "services.version",
-        "services.desk", "services.alerts", "services.exports",
+        "services.desk", "services.alerts", "services.exports", "services.access",
     },
 }  # fmt: skip
 

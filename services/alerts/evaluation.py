@@ -40,12 +40,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class SubjectState:
-    """What is remembered of a subject: `n` episodes so far, when the last one fired, whether it is open, since when it is armed."""
+    """What is remembered of a subject: `n` episodes so far, when the last fired, whether it is open, when it was last seen calm."""
 
     n: int = 0
     fired_us: int | None = None
     is_open: bool = False
-    armed_us: int = 0
+    calm_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,10 @@ def step(rule: AlertRule, state: SubjectState, value: float | None, time_us: int
     if state.is_open:
         if not is_back(rule, value):
             return Step(state)
-        return Step(replace(state, is_open=False, armed_us=time_us), ends=True)
-    if not is_beyond(rule, value) or is_cooling(rule, state, time_us):
+        return Step(replace(state, is_open=False, calm_us=time_us), ends=True)
+    if not is_beyond(rule, value):
+        return Step(replace(state, calm_us=time_us))
+    if is_cooling(rule, state, time_us):
         return Step(state)
     return Step(replace(state, n=state.n + 1, fired_us=time_us, is_open=True), fires=True)
 
@@ -129,20 +131,21 @@ def restored(event: AlertEvent) -> SubjectState:
         n=0 if is_happening or not number.isdecimal() else int(number),
         fired_us=event.fired_us,
         is_open=not is_happening and event.ended_us is None,
-        armed_us=event.ended_us or event.fired_us,
+        calm_us=event.ended_us or event.fired_us,
     )
 
 
 def after_refusal(state: SubjectState, known: AlertEvent | None, *, cooldown_us: int) -> SubjectState:
     """The state after the store refused what this process had fired (`state`), `known` being the newest stored of the subject.
 
-    Where that one began since this process was armed, or within the cooldown, it is this very episode, found by another process,
-    and it is gone on with. Otherwise another process counted further: the next reading fires under the next number.
+    Where that one began since this process last saw the value calm, or within the cooldown, it is this very episode, found by
+    another process, and it is gone on with. Otherwise another process counted further, and the next reading fires under
+    the next number.
     """
     if known is None or state.fired_us is None:
         return state
     n = max(state.n - 1, restored(known).n)
-    if known.fired_us >= state.armed_us or abs(known.fired_us - state.fired_us) < cooldown_us:
+    if known.fired_us >= state.calm_us or abs(known.fired_us - state.fired_us) < cooldown_us:
         return replace(state, n=n, fired_us=known.fired_us)
     return replace(state, n=n, fired_us=known.fired_us, is_open=False)
 

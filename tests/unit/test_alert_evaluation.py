@@ -175,13 +175,13 @@ def test_a_restart_from_the_store_changes_nothing(values: list[tuple[int, float 
 
 
 def test_an_episode_that_another_process_found_is_gone_on_with() -> None:
-    ours = SubjectState(n=3, fired_us=T0, is_open=True, armed_us=T0 - 10 * MINUTE)
+    ours = SubjectState(n=3, fired_us=T0, is_open=True, calm_us=T0 - 10 * MINUTE)
     theirs = alert_event(3, T0 - MINUTE)
-    assert after_refusal(ours, theirs, cooldown_us=0) == SubjectState(3, T0 - MINUTE, is_open=True, armed_us=T0 - 10 * MINUTE)
+    assert after_refusal(ours, theirs, cooldown_us=0) == SubjectState(3, T0 - MINUTE, is_open=True, calm_us=T0 - 10 * MINUTE)
 
 
 def test_an_older_episode_of_another_process_only_moves_the_number_on() -> None:
-    ours = SubjectState(n=3, fired_us=T0, is_open=True, armed_us=T0 - MINUTE)
+    ours = SubjectState(n=3, fired_us=T0, is_open=True, calm_us=T0 - MINUTE)
     theirs = alert_event(5, T0 - 10 * MINUTE)
     after = after_refusal(ours, theirs, cooldown_us=SECOND)
     assert (after.n, after.is_open) == (5, False)
