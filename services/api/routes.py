@@ -7,7 +7,17 @@ from typing import Final
 
 from starlette.routing import BaseRoute, Route
 
-from services.api import get_instruments, get_liquidations, get_status, get_system
+from services.api import (
+    get_heatmap,
+    get_historical,
+    get_instruments,
+    get_levels,
+    get_liquidations,
+    get_liquidity,
+    get_status,
+    get_system,
+    get_unified,
+)
 from services.api.docs_page import contract_endpoints
 from services.api.endpoint import Endpoint
 from services.api.plotly_asset import plotly_script_route
@@ -17,7 +27,12 @@ from services.api.serving import PathApp, UnknownPath
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *get_status.ENDPOINTS,
     *get_instruments.ENDPOINTS,
+    *get_unified.ENDPOINTS,
     *get_liquidations.ENDPOINTS,
+    *get_heatmap.ENDPOINTS,
+    *get_levels.ENDPOINTS,
+    *get_liquidity.ENDPOINTS,
+    *get_historical.ENDPOINTS,
     *get_system.ENDPOINTS,
 )
 

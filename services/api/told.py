@@ -31,3 +31,8 @@ def told(kind: type[Told], source: Any, **more: Any) -> Told:
 def known(value: float | None) -> float | None:
     """The number, or None where it is not one (NaN is our "unknown")."""
     return None if value is None or not isfinite(value) else float(value)
+
+
+def tidy(price: float) -> float:
+    """A price without the dust of binary arithmetic: 56,999.7 and not 56,999.700000000004."""
+    return float(f"{price:.12g}")

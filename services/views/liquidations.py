@@ -77,12 +77,14 @@ def build_liquidations(
     reference: ClusterReference | Lacking = NOT_ASKED,
     is_smoothed: bool = False,
     book: BookColumns | None = None,
+    n_cells: int = N_PRICE_CELLS,
 ) -> LiquidationsView:
     """Everything of the page at one moment. `theme_free_name` identifies the selection, so that a zoom can be kept.
 
     reference     what clusters are scored against (`build_cluster_reference`); without it they have no Z
     is_smoothed   spread what was liquidated over price by a Gaussian kernel, at most as wide as the density's
     book          the selection's book columns at this moment, where the caller has them already
+    n_cells       of the price axis, about
     """
     window = selection.time_window(now_us)
     edges_us = selection.time_edges_us(now_us)
@@ -102,7 +104,7 @@ def build_liquidations(
     unwatched = np.logical_and.reduce(list(missing.values()))
     chart = None
     if bounds is not None:
-        axis = price_edges(*bounds, unit=common_bin(book.bin_prices), n_max=N_PRICE_CELLS)
+        axis = price_edges(*bounds, unit=common_bin(book.bin_prices), n_max=n_cells)
         hole = wide_holes(unwatched, edges_us, cells_us)
         view = frame(selection, window, axis, theme_free_name)
         chart = _chart(context, events, line, axis, cells_us, view, hole, is_smoothed=is_smoothed)
