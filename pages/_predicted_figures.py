@@ -6,21 +6,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from _figures import Drawn
-from _loaders import every, now
+from _loaders import desk, every, now
 
 from services.charts.inputs import Bubbles, ThemeName
 from services.charts.level_heatmap import LEVELS, LONG, SHORT, hide_below, level_heatmap, marks_words, sums_words
 from services.domain.words import usd_words
+from services.views.answers import Lacking, attempt
 from services.views.context import ViewContext
 from services.views.freshness import Fresh
 from services.views.predicted import PredictedChart, PredictedView, build_predicted
 from services.views.predicted_axis import LevelChoice, LevelSpan
 from services.views.predicted_heat import HeatCache
-from services.views.predicted_marks import is_single, summed_marks
+from services.views.predicted_marks import build_rates, is_single, summed_marks
 from services.views.predicted_words import cell_words
 from services.views.selection import Selection
 
-MARKS_S = 120.0
+MARKS_S, RATES_S = 120.0, 3_600.0
 FOR_EVER_S = 1e11
 MAX_HELD = 32
 
@@ -36,6 +37,16 @@ class _Kept:
 def _kept() -> _Kept:
     """One for each desk, so that another runtime in the same process (a test's) has maps of its own."""
     return every("predicted/kept", Selection("", ("",), "1h"), FOR_EVER_S, lambda *_: _Kept(HeatCache(), {})).value
+
+
+def _rates(choice: LevelChoice) -> dict[str, float]:
+    """Maintenance rates by exchange, read once an hour; none while the store is away."""
+
+    def build(_context: ViewContext, selection: Selection, _now_us: int) -> dict[str, float]:
+        found = attempt(partial(build_rates, desk().runtime.store, selection))
+        return {} if isinstance(found, Lacking) else found
+
+    return every("predicted/rates", LevelChoice(choice.instrument, choice.exchanges, "1h"), RATES_S, build).value
 
 
 def marks_now(choice: LevelChoice) -> None:
@@ -60,9 +71,12 @@ def page_now(choice: LevelChoice) -> Fresh[Drawn[PredictedView]]:
     kept = _kept()
     marks = kept.marks.get(replace(choice, range_pct=None).place)
 
+    rates = _rates(choice)
+
     def build(context: ViewContext, selection: Selection, now_us: int, name: str) -> PredictedView:
         del selection  # the choice, of which `now` sees but the name
-        return build_predicted(context, choice, now_us, name, kept=kept.heats, marks=None if marks is None else marks.value)
+        sums = None if marks is None else marks.value
+        return build_predicted(context, choice, now_us, name, kept=kept.heats, marks=sums, rates=rates)
 
     named = replace(choice, marks_name="" if marks is None else marks.revision)
     return now("predicted", named, build, partial(draw_predicted, choice=choice))

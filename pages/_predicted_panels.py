@@ -16,7 +16,23 @@ from services.views.predicted_axis import DEFAULT_LEVEL_WINDOW, LEVEL_TIERS, LEV
 from services.views.predicted_magnets import MAGNETS_HELP, build_magnets, magnet_rows, magnet_words
 
 ONE, SIDES = "Intensity", "By side"
-HIDDEN_USD = (0, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000)
+HIDDEN_USD = (
+    0,
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+)
 SCORES_S, FED_S = 60.0, 600.0
 MAP_HEIGHT, CURVE_HEIGHT = 360, 300
 
@@ -25,7 +41,7 @@ def level_controls(chosen: Controls) -> LevelChoice:
     """The page's own controls, kept in the URL."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         window = st.segmented_control(
-            "Window", LEVEL_WINDOWS, default=DEFAULT_LEVEL_WINDOW, required=True, key="levels_over",
+            "Window of the maps", LEVEL_WINDOWS, default=DEFAULT_LEVEL_WINDOW, required=True, key="levels_over",
             bind="query-params", help="Levels live for days, so this page looks further back than the sidebar's window.",
         )  # fmt: skip
         scale = st.segmented_control(

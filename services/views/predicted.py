@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +31,7 @@ from services.views.predicted_heat import (
 from services.views.predicted_marks import is_single, single_marks
 from services.views.predicted_now import MAX_AGE_US, LevelsNow, chosen_tiers, levels_now
 
+NO_RATES: Final[Mapping[str, float]] = {}
 COARSER_STEP_S: Final = 300  # in which the exchanges' own history is known
 RENEWED_US: Final = 60_000_000  # sums are made anew so often, because past holes may be filled by a back-fill
 
@@ -82,11 +84,13 @@ def build_predicted(
     *,
     kept: HeatCache,
     marks: Bubbles | None = None,
+    rates: Mapping[str, float] = NO_RATES,
 ) -> PredictedView:
     """Everything of the page at one moment.
 
     kept   where sums of columns that change no more are found again at the next refresh
     marks  for windows whose liquidations are not read one by one (`is_single`): their sums, if they are at hand
+    rates  maintenance rates by exchange, by which bankruptcy prices are taken back to their triggers
     """
     del theme_free_name  # a zoom outlives a change of colours, threshold or tiers
     span = LevelSpan.ending(now_us, window=selection.level_window)
@@ -96,7 +100,7 @@ def build_predicted(
     price = now.price if now is not None else _last_mid(joined)
     chart = None
     if price is not None:
-        shown = single_marks(context, selection, span, now_us) if is_single(span.window) else marks
+        shown = single_marks(context, selection, span, now_us, rates) if is_single(span.window) else marks
         axis = _axis(joined, now, price, span, selection, context.price_range_pct)
         chart = _chart(joined, axis, span, now, tiers, kept, _frame(selection, span, axis, price), shown, now_us)
     return PredictedView(

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
+from services.analytics.level_history import trigger_prices
+from services.analytics.liquidation_price import RULES
 from services.charts.inputs import Bubbles
 from services.domain.columns import Bool1D, LiquidationColumns
+from services.domain.coverage import LIQUIDATION_PRICE_KIND
 from services.domain.events import Float64, Int64
 from services.domain.finding_columns import MinuteColumns
+from services.ports import EventStore
 from services.views.context import ViewContext
 from services.views.predicted_axis import LevelSpan
 from services.views.selection import Selection
 
 N_MARKS: Final = 300
+USUAL_RATE: Final = 0.005
 SINGLE_WINDOWS: Final = frozenset({"1h", "4h", "12h", "24h"})  # longer ones hold too many to be read one by one
 
 
@@ -23,10 +30,30 @@ def is_single(window: str) -> bool:
     return window in SINGLE_WINDOWS
 
 
-def single_marks(context: ViewContext, selection: Selection, span: LevelSpan, now_us: int) -> Bubbles:
-    """The largest liquidations of the window."""
+def build_rates(store: EventStore, selection: Selection) -> dict[str, float]:
+    """The maintenance rate of the first tier of each chosen exchange that has a stored table. Raises StoreUnavailable."""
+    tables = (table for table in store.margin_tables() if table.instrument == selection.instrument)
+    return {table.exchange: float(table.tiers[0].maintenance_rate) for table in tables if table.exchange in selection.exchanges}
+
+
+def single_marks(context: ViewContext, selection: Selection, span: LevelSpan, now_us: int, rates: Mapping[str, float]) -> Bubbles:
+    """The largest liquidations of the window, at their trigger prices."""
     events = context.history.liquidations(span.time_window, selection.instrument, selection.exchanges, now_us)
-    return largest(events)
+    return largest(replace(events, price=on_map(events, rates)))
+
+
+def on_map(events: LiquidationColumns, rates: Mapping[str, float]) -> Float64:
+    """(n,) prices at which the liquidations were triggered, as levels stand: bankruptcy prices lie beyond, by the maintenance rate
+    (of the first tier; USUAL_RATE without one) and the fee that the exchange's rule counts. A fill stays where it was."""
+    prices = events.price.copy()
+    for exchange in np.unique(events.exchange.astype(str)).tolist():
+        if LIQUIDATION_PRICE_KIND.get(exchange) == "bankruptcy":
+            rows, rule = np.flatnonzero(events.exchange == exchange), RULES[exchange]
+            prices[rows] = trigger_prices(
+                events.price[rows], events.is_long[rows], maintenance_rate=rates.get(exchange, USUAL_RATE),
+                taker_fee=rule.taker_fee_rate if rule.counts_taker_fee else 0.0,
+            )  # fmt: skip
+    return prices
 
 
 def largest(events: LiquidationColumns, n: int = N_MARKS) -> Bubbles:

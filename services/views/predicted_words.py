@@ -38,7 +38,8 @@ MODEL_HELP: Final = (
 )
 HEAT_HELP: Final = (
     "A column shows the map as it was known when the column began; the last one is the map of now, without what the price has "
-    "crossed since. Circles are liquidations that were published (orange: longs, blue: shorts), area by notional. Hatched: no "
+    "crossed since. Circles are liquidations that were published (orange: longs, blue: shorts), area by notional, at the price "
+    "that triggered them: OKX and Bybit publish bankruptcy prices, which lie beyond by the maintenance rate. Hatched: no "
     "map, because open interest or trades were not watched. Colours are logarithmic between the amounts on the bar."
 )
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.analytics.liquidation_price import RULES
 from services.analytics.predicted_levels import LONG, SHORT
 from services.charts.inputs import HeatMatrix
 from services.charts.quantise import NO_DATA_CODE
@@ -19,12 +20,12 @@ from services.domain.level_tiles import LevelMatrix, last_column, level_matrix
 from services.views.predicted import PredictedView, build_predicted, price_decimals
 from services.views.predicted_axis import LEVEL_WINDOWS, LevelAxis, LevelChoice, LevelSpan, level_axis
 from services.views.predicted_heat import HeatCache, begun_coarser, heats, join_matrices, on_axis
-from services.views.predicted_marks import largest, summed
+from services.views.predicted_marks import build_rates, largest, on_map, summed
 from services.views.predicted_now import MAX_AGE_US, join_columns, levels_now, without_crossed
 from services.views.selection import BadSelection
 from tests.finding_rows import NAN, minute
 from tests.predicted_rows import USUAL, WIDTH, bin_of, column, fill, moments, quiet_bars, rows_of
-from tests.store_rows import BTC, DAY, HOUR, MINUTE, SECOND, liquidation
+from tests.store_rows import BTC, DAY, HOUR, MINUTE, SECOND, liquidation, margin_table
 from tests.ui.world import MID, NOW_US, THIS_MINUTE_US, SwitchedStore, context_of, live_state
 
 CHOICE = LevelChoice(BTC, ("binance", "okx", "bybit"), "1h")
@@ -370,6 +371,27 @@ def test_the_largest_liquidations_are_marked_a_short_as_a_buy() -> None:
     assert sorted(marks.notional_usd.tolist()) == [6_000.0, 7_000.0, 8_000.0]
     assert marks.seen_count == 8
     assert marks.is_buy.tolist() == [(usd / 1_000) % 2 == 0 for usd in marks.notional_usd]
+
+
+def test_bankruptcy_prices_are_taken_back_to_what_triggered_them_and_fills_stay() -> None:
+    events = [
+        liquidation(NOW_US - k, exchange=exchange, position_side=side, price=57_000, dedupe_key=f"{k}")
+        for k, (exchange, side) in enumerate([("binance", "long"), ("okx", "long"), ("okx", "short"), ("bybit", "short")])
+    ]
+    columns = liquidation_columns(events, range(4))
+    prices = on_map(columns, {"okx": 0.004})
+    fee = RULES["okx"].taker_fee_rate if RULES["okx"].counts_taker_fee else 0.0
+    okx = {False: 57_000 / (1 + 0.004 + fee), True: 57_000 / (1 - 0.004 - fee)}
+    bybit_fee = RULES["bybit"].taker_fee_rate if RULES["bybit"].counts_taker_fee else 0.0
+    for exchange, is_long, price in zip(columns.exchange, columns.is_long, prices, strict=True):
+        expected = {"binance": 57_000.0, "okx": okx[bool(is_long)], "bybit": 57_000 / (1.005 + bybit_fee)}[str(exchange)]
+        assert price == pytest.approx(expected)
+
+
+def test_the_rates_are_those_of_the_first_tiers() -> None:
+    store = SwitchedStore()
+    store.save_margin_tables([margin_table(NOW_US, exchange="okx"), margin_table(NOW_US, exchange="binance")])
+    assert build_rates(store, LevelChoice(BTC, ("okx", "bybit"), "1h")) == {"okx": 0.004}  # type: ignore[arg-type]
 
 
 def test_over_long_windows_liquidations_are_summed_by_column_and_side() -> None:
