@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """Rows read, rows that were new, rows that were there already."""
+    """Rows that were new, rows that were there already, and rows left out, because their key could not be made again."""
 
-    n_rows: int
     n_new: int
     n_known: int
+    n_unkeyed: int
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Verify the whole file, then store it. ConfigError or BadFile with a sentence for one that cannot be taken; then no row is."""
+    """Verify the whole file, then store it; 1 where rows had to be left out. ConfigError or BadFile where it cannot be taken."""
     from services.exports.read_back import open_export  # here: it brings along pyarrow, which no other command needs
 
     settings = load_settings()
@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
     finally:
         store.close()
     _say(f"{done.n_new:,} were new, {done.n_known:,} were there already")
-    return 0
+    if done.n_unkeyed:
+        _say(f"{done.n_unkeyed:,} were left out: the keys that tell them from others could not be made again from the file")
+    return 1 if done.n_unkeyed else 0
 
 
 def check(source: ExportFile, wanted_source: str) -> None:
@@ -83,12 +85,13 @@ def import_rows(store: EventStore, source: ExportFile) -> Imported:
     """Store the rows of a verified file, some thousands at a time. Raises BadFile for a row that is no event, StoreError."""
     from services.exports.events_back import events_of
 
-    n_new = n_known = 0
-    for events in events_of(source):
-        result = store.append(events)
+    n_new = n_known = n_unkeyed = 0
+    for batch in events_of(source):
+        result = store.append(batch.events)
         n_new += result.n_inserted
         n_known += result.n_duplicates
-    return Imported(n_new + n_known, n_new, n_known)
+        n_unkeyed += batch.n_unkeyed
+    return Imported(n_new, n_known, n_unkeyed)
 
 
 def _say(line: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
@@ -12,30 +13,46 @@ import numpy as np
 from services.domain.coverage import LIQUIDATION_PRICE_KIND
 from services.domain.events import EventKind, FeedGap, Liquidation, MarketMetrics
 from services.domain.stored import StoredEvent, TradeBar
+from services.exports.keys_back import KeyMaker
 from services.exports.read_back import BadFile, ExportFile
 from services.exports.rows_market import SIZE_CLASSES
 from services.exports.tables import ABSENT, Batch, length
 
-KNOWN_BY_HASH: Final = "#"
+
+@dataclass(frozen=True, slots=True)
+class EventsBack:
+    """Events of one batch, and how many rows had a key that could not be made again."""
+
+    events: list[StoredEvent]
+    n_unkeyed: int
 
 
-def liquidations(batch: Batch) -> Iterator[Liquidation]:
-    """Prices and sizes with the digits that they have; the notional is their exact product where that is what was exported."""
+def liquidations(batch: Batch, keys: KeyMaker) -> Iterator[Liquidation | None]:
+    """Prices and sizes with the digits that they have; the notional is their exact product where that is what was exported.
+
+    None for a row whose key cannot be made again: under another key it could come to be counted twice.
+    """
     names = ("instrument", "exchange", "position_side", "price", "size_base", "notional_usd", "event_time", "received_time", "key")
     for instrument, exchange, side, price, size_base, notional_usd, event_us, received_us, key in _rows(batch, names):
         exact_price, exact_size = Decimal(repr(price)), Decimal(repr(size_base))
         product = exact_price * exact_size
-        yield Liquidation(
-            exchange=exchange,
-            instrument=instrument,
-            position_side=side,
-            price=exact_price,
-            price_kind=LIQUIDATION_PRICE_KIND[exchange],
-            size_base=exact_size,
-            notional_usd=product if float(product) == notional_usd else Decimal(repr(notional_usd)),
-            event_time_us=event_us,
-            received_time_us=received_us,
-            dedupe_key=KNOWN_BY_HASH + key[1:],
+        key_hash = int.from_bytes(bytes.fromhex(key.removeprefix("k")), "big", signed=True)
+        dedupe_key = keys.key(exchange, event_us, side, exact_price, exact_size, key_hash)
+        yield (
+            None
+            if dedupe_key is None
+            else Liquidation(
+                exchange=exchange,
+                instrument=instrument,
+                position_side=side,
+                price=exact_price,
+                price_kind=LIQUIDATION_PRICE_KIND[exchange],
+                size_base=exact_size,
+                notional_usd=product if float(product) == notional_usd else Decimal(repr(notional_usd)),
+                event_time_us=event_us,
+                received_time_us=received_us,
+                dedupe_key=dedupe_key,
+            )
         )
 
 
@@ -79,20 +96,23 @@ def gaps(batch: Batch) -> Iterator[FeedGap]:
 
 
 EVENTS_OF: Final[Mapping[str, Callable[[Batch], Iterator[StoredEvent]]]] = {
-    "liquidations": liquidations, "trade_bars": trade_bars, "metrics": metrics, "gaps": gaps,
+    "trade_bars": trade_bars, "metrics": metrics, "gaps": gaps,
 }  # fmt: skip
 
 
-def events_of(source: ExportFile) -> Iterator[list[StoredEvent]]:
+def events_of(source: ExportFile) -> Iterator[EventsBack]:
     """The events of a file, batch by batch. Raises BadFile for a row of another source or instrument, or that is no event."""
-    told, make = source.provenance, EVENTS_OF[source.dataset]
+    told = source.provenance
+    keys = KeyMaker(str(told["instrument"]), told.get("instruments", ()))
     for batch in source.batches():
         if not (np.all(batch["source"] == told["source"]) and np.all(batch["instrument"] == told["instrument"])):
             raise BadFile(f"{source.path.name} held rows of another source or instrument than its provenance says")
         try:
-            yield list(make(batch))
-        except (KeyError, ValueError, ArithmeticError) as error:
+            found = liquidations(batch, keys) if source.dataset == "liquidations" else EVENTS_OF[source.dataset](batch)
+            events = [event for event in found if event is not None]
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise BadFile(f"a row of {source.path.name} was no event: {error}") from error
+        yield EventsBack(events, length(batch) - len(events))
 
 
 def _rows(batch: Batch, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:

@@ -39,6 +39,7 @@ def provenance(
         "is_demo": context.source != "live",
         "instrument": asked.instrument,
         "exchanges": list(asked.exchanges),
+        "instruments": _instruments(context, asked),
         "window": {"start": iso(asked.window.start_us), "end": iso(asked.window.end_us)},
         "made_at": iso(asked.now_us),
         "parameters": dict(parameters),
@@ -52,8 +53,23 @@ def provenance(
 
 def header_text(told: Provenance) -> str:
     """The provenance for a header of an answer: one line of ASCII, without the lists that would make it long."""
-    short = {name: value for name, value in told.items() if name not in ("gaps", "columns", "meaning")}
+    short = {name: value for name, value in told.items() if name not in ("gaps", "columns", "meaning", "instruments")}
     return json.dumps(short, separators=(",", ":"), allow_nan=False)
+
+
+def _instruments(context: ExportContext, asked: Asked) -> list[dict[str, str]]:
+    """What the chosen exchanges say of the contract; decimals as text, because they are exact."""
+    return [
+        {
+            "exchange": each.exchange,
+            "symbol": each.symbol,
+            "tick": f"{each.tick:f}",
+            "contract_size_base": f"{each.contract_size_base:f}",
+            "size_step_contracts": f"{each.size_step_contracts:f}",
+        }
+        for each in context.store.instruments()
+        if each.instrument == asked.instrument and each.exchange in asked.exchanges
+    ]
 
 
 def _gap(gap: FeedGap) -> dict[str, Any]:
