@@ -6,6 +6,7 @@ import streamlit as st
 from _combined_magnets import magnet_pill, predicted_rail
 from _combined_panels import combined_now, risk_rail, signal_rail, tapes
 from _controls import controls
+from _downloads import downloads
 from _liquidity_panels import layer_pills
 from _live_chart import live_chart
 from _loaders import desk
@@ -67,3 +68,4 @@ with wide:
 with narrow:
     rail()
 below()
+downloads(chosen.selection, "unified", "liquidations", "clusters", "heatmap", "whales", "icebergs", "whale_trades", "levels")

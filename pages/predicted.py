@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 from _controls import controls
+from _downloads import downloads
 from _live_chart import live_chart
 from _loaders import desk
 from _panels import empty_state, notices
@@ -70,3 +71,4 @@ with place:
     top()
 live()
 panels()
+downloads(choice_of_controls, "level_heatmap", "levels", "level_matrix", "level_scores")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 from _controls import controls
+from _downloads import downloads
 from _loaders import desk
 from _panels import notices
 from _risk_books import cascade_gap, concentration, stress
@@ -63,3 +66,4 @@ cascades()
 gap()
 st.subheader("Concentration", anchor="concentration")
 few()
+downloads(replace(chosen.selection, window="24h"), "risk", "market_minutes", "metrics")

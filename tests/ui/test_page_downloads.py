@@ -13,21 +13,35 @@ from services import runtime as runtimes
 from services.charts.inputs import HeatMatrix
 from services.charts.quantise import dequantise
 from services.desk import current_desk
+from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.events import Int64
 from services.domain.windows import from_us
+from services.domain.words import usd_words
 from services.exports.datasets import DATASETS
+from services.views.combined import build_combined
+from services.views.forced import build_predicted_now
+from services.views.levels_view import build_levels
 from services.views.liquidations import build_liquidations
 from services.views.liquidity import build_liquidity
+from services.views.predicted import build_predicted
+from services.views.predicted_axis import LevelChoice
+from services.views.predicted_heat import HeatCache
+from services.views.realised import NOT_ALL
+from services.views.risk_overall import build_overall
 from services.views.selection import Selection
-from tests.store_rows import BTC
+from tests.predicted_rows import fill
+from tests.store_rows import BTC, MINUTE, risk_minute
 from tests.ui.test_page_liquidations import scored_runtime, table
 from tests.ui.test_pages import busy_runtime, metric
-from tests.ui.world import NOW_US
+from tests.ui.world import NOW_US, THIS_MINUTE_US, SwitchedStore
 
 Open = Callable[..., AppTest]
 ALL = ("binance", "okx", "bybit")
 NOW_SELECTION = Selection(BTC, ALL, "5m")
 OFFERED = {
+    "combined.py": ["unified", "liquidations", "clusters", "heatmap", "whales", "icebergs", "whale_trades", "levels"],
+    "predicted.py": ["level_heatmap", "levels", "level_matrix", "level_scores"],
+    "risk.py": ["risk", "market_minutes", "metrics"],
     "liquidations.py": ["liquidations", "clusters", "heatmap", "trade_bars", "gaps"],
     "liquidity.py": ["orderbook", "heatmap", "whales", "icebergs", "whale_trades", "trade_bars"],
     "feed_health.py": ["gaps", "metrics"],
@@ -128,3 +142,52 @@ def test_a_demo_says_so_in_the_name_of_the_file_and_in_every_row(open_page: Open
     settings = runtimes.current().settings
     name = short_file_name("liquidations", "json", NOW_SELECTION, settings.source)
     assert name == "heatmap_sim_liquidations_BTC-USDT-PERP_5m.json"
+
+
+def test_the_numbers_of_the_combined_page_are_in_its_download(open_page: Open) -> None:
+    page = open_page(busy_runtime())
+    rows = rows_of("unified")
+
+    def total(*items: str) -> float:
+        return sum(row["value"] for row in rows if row["section"] == "liquidated" and row["item"] in items)
+
+    assert metric(page, "Liquidated") == usd_words(total("long_usd", "short_usd")).replace("\u202f", " ")
+    assert metric(page, "Longs") == usd_words(total("long_usd")).replace("\u202f", " ")
+    mids = {row["exchange"]: row["value"] for row in rows if (row["section"], row["item"]) == ("book", "mid")}
+    for exchange, title in EXCHANGE_TITLES.items():
+        assert metric(page, f"{title} mid") == f"{mids[exchange]:,.10g}"
+    view = build_combined(
+        current_desk().context,
+        NOW_SELECTION,
+        NOW_US,
+        "x",
+        reference=NOT_ALL,
+        levels=build_levels(current_desk().context, NOW_SELECTION, NOW_US),
+        predicted=build_predicted_now(current_desk().context, NOW_SELECTION, NOW_US),
+    )
+    levels = [(row["price"], row["value"]) for row in rows if row["section"] == "key_level"]
+    assert levels == [(each.price, each.strength) for each in view.key_levels]
+    assert levels
+
+
+def test_the_heatmap_of_predicted_levels_is_in_the_download_of_its_page(open_page: Open) -> None:
+    runtime = busy_runtime()
+    fill(runtime.store)  # type: ignore[arg-type]
+    page = open_page(runtime, "predicted.py")
+    assert not page.exception
+    choice = LevelChoice(BTC, ALL, "5m")
+    chart = build_predicted(current_desk().context, choice, NOW_US, "x", kept=HeatCache()).chart
+    assert chart is not None
+    rows = rows_of("level_heatmap", choice)
+    for layer, matrix in (("predicted_longs", chart.long), ("predicted_shorts", chart.short)):
+        assert cells(rows, layer) == pytest.approx(of_matrix(matrix, matrix.time_edges_us))
+
+
+def test_the_risk_of_each_minute_is_in_the_download_of_its_page(open_page: Open) -> None:
+    store = SwitchedStore()
+    store.append([risk_minute(THIS_MINUTE_US - age * MINUTE, score=age / 1_000) for age in range(1, 400)])
+    open_page(busy_runtime(store), "risk.py")
+    view = build_overall(current_desk().context, NOW_SELECTION, NOW_US)
+    rows = rows_of("risk", Selection(BTC, ALL, "24h"))
+    assert [row["score"] for row in rows] == view.scores[np.isfinite(view.scores)].tolist()
+    assert {row["predicted_part"] for row in rows} == {None}
