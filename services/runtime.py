@@ -9,7 +9,7 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from config import Settings
@@ -24,7 +24,7 @@ from services.analyst.level_desk import LevelDesk, LevelStanding
 from services.analyst.level_scores import rolling_score
 from services.analyst.level_terms_source import TermsSource
 from services.clock import SystemClock
-from services.domain.errors import ConfigError
+from services.domain.errors import ConfigError, DashboardError
 from services.domain.health import SystemHealth
 from services.domain.instruments import Instrument
 from services.domain.margin import MarginTable
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 # (measured: 1,800 of 6,000 frames/s arrive; all of them with 1 ms).
 SWITCH_INTERVAL_S = 0.001
 REPLAYED_DUE = 1_440  # minutes: a recording that is played at once is analysed after it, too
+MAX_TRACKED = 100  # as HEATMAP_SYMBOLS
 LIVE_TTL_US = 24 * 3_600 * 1_000_000
 
 StoreOpener = Callable[[Settings], EventStore]
@@ -61,6 +62,10 @@ class CollectorFace(Protocol):
     def mark(self) -> Callable[[], bool]: ...
 
 
+class CannotRetrack(DashboardError):
+    """Other instruments cannot be tracked in this process; the message says why."""
+
+
 class NotStarted(RuntimeError):
     """A page asked for the runtime in a process in which nobody opened one."""
 
@@ -70,6 +75,7 @@ class Runtime:
 
     def __init__(self, settings: Settings, *, store: EventStore, live: LiveState | None = None) -> None:
         self.settings = settings
+        self._tracked = settings.instruments
         self.store = store
         self.live: LiveState = live or MemoryLiveState(max_events=settings.max_events, ttl_us=LIVE_TTL_US)
         self.clock: Clock = SystemClock()
@@ -81,6 +87,7 @@ class Runtime:
             store, now_us=lambda: self.clock.now_us(), tracked=lambda: self.tracked, changed=lambda: self._wake_alerts()
         )
         self._alert_engine: AlertEngine | None = None
+        self._minute_desks: tuple[InstrumentDesk, ...] = ()
         self._level_desks: tuple[LevelDesk, ...] = ()
         self._simulator: SimulatorProcess | None = None
         self._lock = threading.Lock()
@@ -93,8 +100,36 @@ class Runtime:
 
     @property
     def tracked(self) -> tuple[str, ...]:
-        """The instruments tracked now, in the configured order."""
-        return self.settings.instruments
+        """The instruments tracked now: the configured ones in their order, then those that were added since."""
+        return self._tracked
+
+    def retrack(self, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> tuple[str, ...]:
+        """Track more or fewer instruments (our names) until the end of this process; returns all that are tracked then.
+
+        What is stored of a removed one stays. Raises CannotRetrack where nothing is collected from exchanges here, or where
+        none, or more than 100, would be left.
+        """
+        with self._lock:
+            collector, analyst = self.collector, self.analyst
+            if not isinstance(collector, Collector) or analyst is None:
+                raise CannotRetrack("this process collects nothing from exchanges, so it cannot track other instruments")
+            names = tuple(name for name in dict.fromkeys([*self._tracked, *add]) if name not in remove)
+            if not 1 <= len(names) <= MAX_TRACKED:
+                raise CannotRetrack(f"{len(names)} instruments would be tracked; it must be 1 to {MAX_TRACKED}")
+            fresh = [name for name in names if name not in self._tracked]
+            gone = [name for name in self._tracked if name not in names]
+            if fresh:
+                collector.add_instruments(fresh)
+            if gone:
+                collector.remove_instruments(gone)
+            kept = tuple(desk for desk in self._level_desks if desk.instrument in names)
+            self._level_desks = (*kept, *self._make_level_desks(fresh))
+            self._minute_desks = (
+                *(desk for desk in self._minute_desks if desk.instrument in names), *self._make_minute_desks(fresh)
+            )  # fmt: skip
+            analyst.use([*self._minute_desks, *self._level_desks])
+            self._tracked = names
+            return names
 
     def start(self) -> None:
         """Start the simulator if it is the source, collector and analyst. Nothing in a web-only process. Raises ConfigError."""
@@ -166,22 +201,20 @@ class Runtime:
         return replay
 
     def _make_analyst(self, collector: CollectorFace) -> Analyst:
-        settings = self.settings
-        shape = ClusterSettings(kde_bandwidth=settings.kde_bandwidth, price_range_pct=settings.price_range_pct)
-        self._level_desks = self._make_level_desks()
+        self._minute_desks, self._level_desks = self._make_minute_desks(self._tracked), self._make_level_desks(self._tracked)
         return Analyst(
             self.store,
             clock=self.clock,
-            desks=[
-                *(
-                    InstrumentDesk(self.store, name, settings.exchanges, shape, look_back_days=min(settings.retention_days, 30))
-                    for name in settings.instruments
-                ),
-                *self._level_desks,
-            ],
+            desks=[*self._minute_desks, *self._level_desks],
             mark=collector.mark,
-            max_due=REPLAYED_DUE if settings.source == "replay" else MAX_DUE,
+            max_due=REPLAYED_DUE if self.settings.source == "replay" else MAX_DUE,
         )
+
+    def _make_minute_desks(self, names: Sequence[str]) -> tuple[InstrumentDesk, ...]:
+        settings = self.settings
+        shape = ClusterSettings(kde_bandwidth=settings.kde_bandwidth, price_range_pct=settings.price_range_pct)
+        days = min(settings.retention_days, 30)
+        return tuple(InstrumentDesk(self.store, name, settings.exchanges, shape, look_back_days=days) for name in names)
 
     def _make_alert_engine(self) -> AlertEngine:
         settings = self.settings
@@ -199,8 +232,8 @@ class Runtime:
         if engine is not None:
             engine.wake()
 
-    def _make_level_desks(self) -> tuple[LevelDesk, ...]:
-        """One a tracked instrument; their hourly scores are spread over the hour."""
+    def _make_level_desks(self, names: Sequence[str]) -> tuple[LevelDesk, ...]:
+        """One an instrument; their hourly scores are spread over the hour."""
         terms = TermsSource(self.store, stand_in=stand_in_margin_table)
         return tuple(
             LevelDesk(
@@ -211,7 +244,7 @@ class Runtime:
                 score=lambda store, exchange, instrument, moment_us: rolling_score(store, exchange, instrument, end_us=moment_us),
                 score_minute=7 + 7 * index,
             )
-            for index, name in enumerate(self.settings.instruments)
+            for index, name in enumerate(names)
         )
 
     def _bundled(self) -> tuple[Instrument, ...]:

@@ -80,6 +80,10 @@ class Analyst:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def use(self, desks: Sequence[Desk]) -> None:
+        """Analyse for these desks, from the next minute on."""
+        self._desks = tuple(desks)
+
     def _run(self) -> None:
         while not self._stopping.wait(_POLL_S):
             self.step()

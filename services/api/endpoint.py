@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from services.access.visitor import LOCAL, Visitor
 from services.api.parameters import Parameter
 from services.desk import Desk
 from services.domain.events import FeedGap
@@ -25,20 +26,30 @@ MINUTE_KEEP_S: Final = 15.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Caller:
-    """Who asks: the key they showed (None: none), the address they come from, whether that is this machine itself."""
+    """Who asks: the key they showed (None: none), the address they come from, whether that is this machine itself.
+
+    address     of the other end of the connection; `forwarded` is X-Forwarded-For as it came, which anybody may write
+    """
 
     key: str | None = None
     address: str = ""
     is_local: bool = False
+    forwarded: str = ""
+
+    def __repr__(self) -> str:
+        return f"Caller({'a key' if self.key else 'no key'}, {self.address!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the gate allows a caller. `variant` tells apart callers to whom the same question has different answers."""
+    """What the gate allows a caller: who they are, and what their tier holds.
+
+    variant   tells apart callers to whom the same question has different answers
+    """
 
     name: str = "local"
     variant: str = ""
-    facts: Any = None  # the gate's own: a tier, a user
+    facts: Visitor = LOCAL
 
 
 @dataclass(frozen=True, slots=True, eq=False)

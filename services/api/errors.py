@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any, Final
 
 import msgspec
@@ -80,6 +81,23 @@ def unknown_instrument(text: str, tracked: Sequence[str]) -> ApiError:
     details = {"symbol": text[:SHOWN_CHARS], "tracked": list(tracked)}
     message = f"No instrument {shown(text)} is tracked; tracked: {', '.join(tracked)}"
     return ApiError(404, "unknown_instrument", message, details=details)
+
+
+def unauthenticated(message: str) -> ApiError:
+    """401: no key where one is needed, or one that opens nothing."""
+    return ApiError(401, "unauthenticated", message, headers={"WWW-Authenticate": "Bearer"})
+
+
+def tier_required(refusal: str, *, tier: str) -> ApiError:
+    """403: the caller's tier does not hold what was asked for; the sentence says which one does."""
+    return ApiError(403, "tier_required", refusal, details={"tier": tier})
+
+
+def rate_limited(what: str, wait_s: float) -> ApiError:
+    """429: too many requests; says when to come again."""
+    wait = max(1, ceil(wait_s))
+    details = {"retry_after_s": wait}
+    return ApiError(429, "rate_limited", f"{what}; try again in {wait} s", details=details, headers={"Retry-After": str(wait)})
 
 
 def not_found(path: str) -> ApiError:

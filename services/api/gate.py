@@ -50,15 +50,17 @@ class OpenGate:
 def caller_of(client: tuple[str, int] | None, headers: Mapping[bytes, bytes]) -> Caller:
     """Who asks, by the connection and the request's headers. A key comes as `Authorization: Bearer …` or `X-API-Key`."""
     address = client[0] if client else ""
-    return Caller(_key(headers), address, _is_local(address, headers))
+    forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+    return Caller(_key(headers), address, _is_local(address, headers), forwarded)
 
 
 def _key(headers: Mapping[bytes, bytes]) -> str | None:
-    said = headers.get(b"authorization", b"").decode("latin-1")
+    """The key as it was sent; an Authorization of another kind is a key, too: a malformed one, which must not pass for none."""
+    said = headers.get(b"authorization", b"").decode("latin-1").strip()
     scheme, _, key = said.partition(" ")
-    if scheme.lower() == "bearer" and key.strip():
-        return key.strip()
-    return headers.get(b"x-api-key", b"").decode("latin-1").strip() or None
+    if scheme.lower() == "bearer":
+        return key.strip() or said
+    return said or headers.get(b"x-api-key", b"").decode("latin-1").strip() or None
 
 
 def _is_local(address: str, headers: Mapping[bytes, bytes]) -> bool:

@@ -17,10 +17,12 @@ from services.api import (
     get_status,
     get_system,
     get_unified,
+    post_symbols,
 )
 from services.api.docs_page import contract_endpoints
 from services.api.endpoint import Endpoint
 from services.api.plotly_asset import plotly_script_route
+from services.api.security import AccessGate
 from services.api.service import ApiService
 from services.api.serving import PathApp, UnknownPath
 
@@ -33,6 +35,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *get_levels.ENDPOINTS,
     *get_liquidity.ENDPOINTS,
     *get_historical.ENDPOINTS,
+    *post_symbols.ENDPOINTS,
     *get_system.ENDPOINTS,
 )
 
@@ -51,4 +54,4 @@ def api_routes(service: ApiService) -> list[BaseRoute]:
     return [*routes, Route("/api", UnknownPath()), Route("/api/{path:path}", UnknownPath())]
 
 
-ROUTES: Final[list[BaseRoute]] = [plotly_script_route(), *api_routes(ApiService(all_endpoints()))]
+ROUTES: Final[list[BaseRoute]] = [plotly_script_route(), *api_routes(ApiService(all_endpoints(), gate=AccessGate()))]
