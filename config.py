@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -115,6 +116,17 @@ def _optional_path(text: str) -> Path | None:
     return _path(text) if text.strip() else None
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_network(part, strict=False)) for part in _words(text))
+    except ValueError:
+        raise BadValue("empty, or comma-separated addresses and networks such as 127.0.0.1,10.0.0.0/8") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One row of the table. `default` is the text a user would write; `allowed` is for the docs and `help` for people."""
@@ -181,6 +193,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
             "Seed of the simulated market.", _number(0, 4_294_967_295, whole=True)),
     Setting("HEATMAP_LOG_LEVEL", "log_level", "choice", "info", "debug, info, warning, error",
             "How much is logged on standard error.", _choice("debug", "info", "warning", "error")),
+    Setting("HEATMAP_ACCESS", "access", "choice", "open", "open, tiers",
+            "open: one local user, to whom everything is open. tiers: sign-in, API keys and the tiers of docs/access.md.",
+            _choice("open", "tiers")),
+    Setting("HEATMAP_ADMINS", "admins", "list", "", "e-mail addresses and user ids",
+            "Who administers users and keys with HEATMAP_ACCESS=tiers; an e-mail counts where the provider says it is verified.",
+            _words),
+    Setting("HEATMAP_TRUSTED_PROXIES", "trusted_proxies", "list", "", "addresses and networks",
+            "Our own reverse proxies, whose X-Forwarded-For is believed; from anybody else it is not read.", _networks),
     Setting("BINANCE_WS_URL", "binance_ws_url", "URL", "wss://fstream.binance.com", "ws:// or wss://",
             "Binance USDⓈ-M WebSocket base; the path is added, a known suffix is stripped.", _url("ws", "wss")),
     Setting("BINANCE_REST_URL", "binance_rest_url", "URL", "https://fapi.binance.com", "http:// or https://",
@@ -222,6 +242,9 @@ class Settings:
     replay_speed: Literal["1", "10", "max"]
     sim_seed: int
     log_level: str
+    access: Literal["open", "tiers"]
+    admins: tuple[str, ...]
+    trusted_proxies: tuple[str, ...]
     binance_ws_url: str
     binance_rest_url: str
     okx_ws_url: str
@@ -254,6 +277,11 @@ def load_settings(environment: Mapping[str, str] | None = None, *, env_file: Pat
 def streamlit_environment(names: Iterable[str]) -> dict[str, str]:
     """Those of Streamlit's own variables (STREAMLIT_SERVER_PORT …) that are set. `python app.py` hands them to the server."""
     return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
+def believe_no_forwarded_address() -> None:
+    """The server would believe any program of this machine that says X-Forwarded-For; HEATMAP_TRUSTED_PROXIES decides instead."""
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 
 
 def _parse(setting: Setting, text: str | None) -> Any:

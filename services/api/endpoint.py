@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from services.access.visitor import LOCAL, Visitor
+from services.access.visitor import NOBODY, Visitor
 from services.api.parameters import Parameter
 from services.desk import Desk
 from services.domain.events import FeedGap
@@ -49,7 +49,7 @@ class Grant:
 
     name: str = "local"
     variant: str = ""
-    facts: Visitor = LOCAL
+    facts: Visitor = NOBODY
 
 
 @dataclass(frozen=True, slots=True, eq=False)

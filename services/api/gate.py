@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from services.access.visitor import LOCAL
 from services.api.endpoint import Caller, Endpoint, Grant
 from services.api.errors import ApiError
 
@@ -38,7 +39,7 @@ class OpenGate:
                 "This changes what is collected for everyone; without access tiers it may be asked from this machine only "
                 "(http://127.0.0.1 or http://localhost, not through a proxy)",
             )
-        return Grant()
+        return Grant(facts=LOCAL)
 
     def look_up(self, caller: Caller, endpoint: Endpoint) -> Grant:
         return self.admit(caller, endpoint)

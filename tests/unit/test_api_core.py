@@ -158,7 +158,7 @@ def test_only_this_machine_itself_is_local(client: tuple[str, int] | None, heade
 def test_a_key_comes_by_either_header() -> None:
     assert caller_of(None, {b"authorization": b"Bearer  abc "}).key == "abc"
     assert caller_of(None, {b"x-api-key": b"abc"}).key == "abc"
-    assert caller_of(None, {b"authorization": b"Basic abc"}).key is None
+    assert caller_of(None, {b"authorization": b"Basic abc"}).key == "Basic abc"  # a malformed key must not pass for none
     assert caller_of(None, {}).key is None
 
 
