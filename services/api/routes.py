@@ -23,7 +23,6 @@ from services.api.docs_page import contract_endpoints
 from services.api.endpoint import Endpoint
 from services.api.plotly_asset import plotly_script_route
 from services.api.security import AccessGate
-from services.api.security import AccessGate
 from services.api.service import ApiService
 from services.api.serving import PathApp, UnknownPath
 
