@@ -35,7 +35,9 @@ class Key(NamedTuple):
 
 
 def start_market(symbols: Sequence[str] = SYMBOLS, *, liquidations_per_second: float = 40, seed: int = 7) -> SimulatorProcess:
-    return SimulatorProcess.start(symbols, seed=seed, liquidations_per_second=liquidations_per_second, extra_args=["--no-limits"])
+    """Calm, so that liquidations come evenly: what is lost in a few seconds must be many of them, whatever the price does."""
+    extra = ["--no-limits", "--calm"]
+    return SimulatorProcess.start(symbols, seed=seed, liquidations_per_second=liquidations_per_second, extra_args=extra)
 
 
 def start_jumping_market(symbols: Sequence[str] = SYMBOLS, *, liquidations_per_second: float = 40) -> SimulatorProcess:

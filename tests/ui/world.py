@@ -50,9 +50,12 @@ class SwitchedStore:
         self.is_away = False
 
     def __getattr__(self, name: str) -> Any:
-        if self.is_away:
-            raise StoreUnavailable("the connection was refused", ui_message=AWAY)
-        return getattr(self.inner, name)
+        def call(*given: Any, **named: Any) -> Any:
+            if self.is_away:
+                raise StoreUnavailable("the connection was refused", ui_message=AWAY)
+            return getattr(self.inner, name)(*given, **named)
+
+        return call
 
 
 def book_row(
