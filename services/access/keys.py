@@ -8,11 +8,11 @@ people choose, and would let anybody with a wrong key cost us a tenth of a secon
 
 from __future__ import annotations
 
-import hmac
 import re
 import secrets
 from dataclasses import dataclass
 from hashlib import sha256
+from hmac import compare_digest
 from typing import Final
 
 from services.domain.errors import DashboardError
@@ -61,4 +61,4 @@ def id_of(text: str) -> str:
 
 def is_same(text: str, secret_hash: bytes | None) -> bool:
     """Whether a key's text is the one of that hash (None: no such key), in the same time whatever the answer is."""
-    return hmac.compare_digest(hash_of(text), NO_HASH if secret_hash is None else secret_hash)
+    return compare_digest(hash_of(text), NO_HASH if secret_hash is None else secret_hash)

@@ -65,14 +65,14 @@ def export_refusal(visitor: Visitor, span_us: int) -> str | None:
     if tier.export_s is None or (tier.export_s and span_s <= tier.export_s + _GRACE_US / US_PER_SECOND):
         return None
     if not tier.export_s:
-        return f"Exports {_needs(tier, lambda each: each.export_s != 0)}"
+        return f"Exports {_needs(tier, lambda each: each.export_s != 0, 'need')}"
     needs = _needs(tier, lambda each: each.export_s is None or each.export_s >= span_s)
     return f"An export of {span_words(span_s)} {needs}, which exports up to {span_words(tier.export_s)} at once"
 
 
 def predicted_refusal(tier: Tier) -> str | None:
     """Whether the tier may see predicted levels."""
-    return None if tier.has_predicted else f"Predicted levels {_needs(tier, lambda each: each.has_predicted)}"
+    return None if tier.has_predicted else f"Predicted levels {_needs(tier, lambda each: each.has_predicted, 'need')}"
 
 
 def alert_refusal(visitor: Visitor, n_rules: int, *, instruments: Sequence[str] = (), tracked: Sequence[str] = ()) -> str | None:
@@ -121,7 +121,7 @@ def clamp(tier: Tier, selection: Selection, tracked: Sequence[str]) -> Clamped:
     return Clamped(selection, tuple(notices))
 
 
-def _needs(tier: Tier, allows: Callable[[Tier], bool]) -> str:
+def _needs(tier: Tier, allows: Callable[[Tier], bool], verb: str = "needs") -> str:
     enough = having(allows)
     names = [each.name for each in enough if not each.is_admin] or [each.name for each in enough]
-    return f"needs tier {' or '.join(names)}; yours is {tier.name}"
+    return f"{verb} tier {' or '.join(names)}; yours is {tier.name}"
