@@ -172,7 +172,8 @@ def _number_problems(rule: AlertRule, spec: KindSpec) -> Iterator[Problem]:
     if not spec.low <= rule.fires_at <= spec.high:
         span = f"{spec.low:,g} to {spec.high:,g} {spec.unit}"
         yield Problem("fires_at", f"The threshold was {rule.fires_at:,g} {spec.unit}; it must be from {span}.")
-    most = spec.high if spec.crossing == "within" else max(rule.fires_at, 0.0)
+    is_bounded = spec.crossing != "within" and spec.low <= rule.fires_at <= spec.high
+    most = rule.fires_at if is_bounded else spec.high
     if not (isfinite(rule.hysteresis) and 0 <= rule.hysteresis <= most):
         yield Problem("hysteresis", f"The hysteresis was {rule.hysteresis:g} {spec.unit}; it must be from 0 to {most:g}.")
     least, longest = COOLDOWN_S
