@@ -141,10 +141,10 @@ class AtHand:
     A result of an earlier bucket is taken while its successor is being made. `to_come` names what was not there at all.
     """
 
-    def __init__(self, desk: Desk, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._held = _held_of(desk)
-        self._until_s = time.monotonic() + patience_s
+        self._held = held_of(desk)
+        self._until_s = time.monotonic() + PATIENCE_S
         self.to_come: list[str] = []
 
     def take(self, what: str, steady: Steady[Built]) -> Built | Lacking:
@@ -168,7 +168,7 @@ class AtHand:
         return Lacking(TO_COME)
 
 
-class _Held:
+class Held:
     """The latest result of each name, and what is being made. One for each desk; made by one thread."""
 
     def __init__(self) -> None:
@@ -184,6 +184,10 @@ class _Held:
             if future is None:
                 future = self._making[key] = self._worker.submit(self._made, key, bucket, make)
             return future
+
+    def run(self, work: Callable[[], Built]) -> Future[Built]:
+        """Do something on the thread that makes results, after what it is at."""
+        return self._worker.submit(work)
 
     def _made(self, key: tuple[str, str], bucket: int, make: Callable[[], Any]) -> Any:
         try:
@@ -201,8 +205,9 @@ class _Held:
 MAX_HELD: Final = 256
 
 
-def _held_of(desk: Desk) -> _Held:
-    return kept_with(desk, "api/held", _Held)
+def held_of(desk: Desk) -> Held:
+    """What the desk's API holds of long histories."""
+    return kept_with(desk, "api/held", Held)
 
 
 def kept_with(desk: Desk, name: str, make: Callable[[], Built]) -> Built:
