@@ -12,13 +12,13 @@ from services.alerts.watchers import exchanges_of
 from services.analytics.rate_anomaly import RateScore
 from services.domain.alerts import AlertRule
 from services.domain.errors import StoreUnavailable
+from services.domain.findings import MarketMinute
 from services.domain.windows import US_PER_SECOND, TimeWindow
 from services.ports import EventStore
 from services.views import alert_view
 from services.views.alert_view import AlertState, alarms, alert_state, z_of
 from services.views.context import ViewContext
-from services.views.liquidation_minutes import MINUTE_US, LiquidationMinutes, PositionSide, with_present
-from services.views.selection import Selection
+from services.views.liquidation_minutes import MINUTE_US, TAIL_MIN, LiquidationMinutes, PositionSide
 
 N_ROWS: Final = 20  # liquidations in the evidence, the largest ones
 _Place = tuple[str, tuple[str, ...]]
@@ -71,19 +71,22 @@ class LiquidationWatch:
             self._states[key] = known
         return known[1]
 
+    def _live(self, place: _Place, n_minutes: int) -> list[MarketMinute]:
+        """The latest minutes of each exchange, the one that fills included."""
+        found = (self._context.live.findings(exchange, place[0]) for exchange in place[1])
+        return [row for findings in found if findings is not None for row in findings.minutes[-n_minutes:]]
+
     def _stamp(self, place: _Place, now_us: int) -> _Stamp:
         """Changes with each minute, and with what was liquidated in the latest ones."""
-        instrument, exchanges = place
-        found = (self._context.live.findings(exchange, instrument) for exchange in exchanges)
-        latest = [row for findings in found if findings is not None for row in findings.minutes[-3:]]
+        latest = self._live(place, 3)
         sums = tuple((row.start_time_us, row.liq_long_usd, row.liq_short_usd, row.is_liq_watched) for row in latest)
         return (now_us // MINUTE_US, sums)
 
     def _minutes(self, place: _Place, stamp: _Stamp, now_us: int) -> LiquidationMinutes:
         known = self._now.get(place)
         if known is None or known[0] != stamp:
-            selection = Selection(place[0], place[1], "30d")
-            known = (stamp, with_present(self._context, selection, now_us, self._history(place, now_us)))
+            history = self._history(place, now_us)
+            known = (stamp, self._keepers[place].with_present(history, self._live(place, TAIL_MIN), now_us))
             self._now[place] = known
         return known[1]
 
