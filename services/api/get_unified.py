@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from services.access.limits import predicted_refusal
 from services.api import payload_basic as basic
 from services.api import payload_insights as insights
 from services.api import payload_liquidations as liquidations
@@ -170,6 +171,11 @@ def _liquidation(asked: Asked, selection: Selection, view: CombinedView, at_hand
 
 def _predicted(asked: Asked, selection: Selection, view: CombinedView, at_hand: AtHand, reasons: Reasons) -> PredictedSection:
     desk, where = asked.desk, "liquidation.predictedLevels"
+    visitor = asked.grant.facts
+    refusal = None if visitor is None else predicted_refusal(visitor.tier)
+    if refusal is not None:
+        reasons.note(where, Lacking(refusal))
+        return PredictedSection(score=[], magnets=[], map=None)
     scored = at_hand.take(f"{where}.score", scores(desk, selection))
     now = levels_now(desk.context, selection, asked.now_us)
     if isinstance(scored, Lacking):

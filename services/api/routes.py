@@ -8,6 +8,7 @@ from typing import Final
 from starlette.routing import BaseRoute, Route
 
 from services.api import (
+    get_export,
     get_heatmap,
     get_historical,
     get_instruments,
@@ -35,6 +36,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *get_levels.ENDPOINTS,
     *get_liquidity.ENDPOINTS,
     *get_historical.ENDPOINTS,
+    *get_export.ENDPOINTS,
     *post_symbols.ENDPOINTS,
     *get_system.ENDPOINTS,
 )

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 N_WORKERS: Final = 4
 MAX_WAITING: Final = 64
+MAX_STREAMS: Final = 8
 Made = TypeVar("Made")
 Reply = tuple[Kept, bool] | Raw | Streamed
 """An answer in the envelope, with whether it was made for somebody else; or bytes, or a stream, that have none."""
@@ -42,6 +43,7 @@ class ApiService:
         self._desk = desk
         self._workers = ThreadPoolExecutor(N_WORKERS, thread_name_prefix="api")
         self._n_waiting = 0
+        self._n_streams = 0
         self._making: dict[Hashable, asyncio.Task[Kept | Raw | Streamed]] = {}
         self._cached_for: Desk | None = None
 
@@ -115,6 +117,16 @@ class ApiService:
             return made
         finally:
             self._making.pop(key, None)
+
+    def begin_stream(self) -> None:
+        """Count a download in; raises ApiError 503 where too many run already, each of which holds a slice of rows in memory."""
+        if self._n_streams >= MAX_STREAMS:
+            message = f"{MAX_STREAMS} downloads are under way already; try again when one has ended"
+            raise ApiError(503, "overloaded", message, headers={"Retry-After": "10"})
+        self._n_streams += 1
+
+    def end_stream(self) -> None:
+        self._n_streams -= 1
 
     def close(self) -> None:
         """Let the workers go; for tests, whose services come and go. The process's own lasts as long as it does."""

@@ -71,6 +71,7 @@ class PathApp:
     async def _send_stream(self, send: Send, reply: Streamed, *, is_head: bool) -> None:
         """Chunk by chunk; the first is drawn before the status is sent, so that what is wrong at once is told as an error."""
         chunks = reply.chunks
+        self._service.begin_stream()
         try:
             first = await self._drawn(chunks)
             headers: Headers = [
@@ -87,6 +88,7 @@ class PathApp:
                 chunk = await self._drawn_later(chunks)
             await send({"type": "http.response.body", "body": b""})
         finally:
+            self._service.end_stream()
             close = getattr(chunks, "close", None)
             if close is not None:
                 await self._service.in_worker(close, is_urgent=True)
