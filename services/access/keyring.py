@@ -6,11 +6,11 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final
 
-from services.access.keys import NO_HASH, BadKey, hash_of, id_of, is_same
+from services.access.keys import BadKey, hash_of, id_of, is_same
 from services.access.tiers import TIERS
 from services.access.visitor import Visitor
 from services.domain.access import ApiKey, StoredKey, User
@@ -31,6 +31,7 @@ class _Checked:
     visitor: Visitor
     key: ApiKey
     until_s: float
+    is_asked_again: bool = False
 
 
 class Keyring:
@@ -51,24 +52,35 @@ class Keyring:
         self._lock = threading.Lock()
 
     def known(self, text: str) -> Visitor | None:
-        """Who the key speaks for if it was checked lately; None: ask `check`. Raises BadKey for a malformed or expired one."""
+        """Who the key speaks for if it was checked lately; None: ask `check`. Raises BadKey for a malformed or expired one.
+
+        When what is known has become old, one caller is told to ask, and the others go by it some seconds longer.
+        """
         id_of(text)
+        name, now_s = hash_of(text), self._now_s()
         with self._lock:
-            found = self._checked.get(hash_of(text))
-        if found is None or found.until_s < self._now_s():
+            found = self._checked.get(name)
+            if found is not None and found.until_s < now_s:
+                is_first = not found.is_asked_again and now_s < found.until_s + KEPT_S
+                found = None
+                if is_first:
+                    self._checked[name] = replace(self._checked[name], until_s=now_s + KEPT_S, is_asked_again=True)
+                else:
+                    del self._checked[name]
+        if found is None:
             return None
         _check_time(found.key, self._clock.now_us())
         return found.visitor
 
     def check(self, text: str) -> Visitor:
         """Who the key speaks for, as the store says; raises BadKey with the reason, StoreUnavailable while nobody can tell."""
-        key_id = id_of(text)
-        stored = self._store.api_key(key_id)
-        # Compared also where there is no such key: how long a refusal takes must not tell which ids exist.
-        if not is_same(text, NO_HASH if stored is None else stored.secret_hash) or stored is None:
-            raise BadKey(UNKNOWN)
         now_us = self._clock.now_us()
-        _check_time(stored.key, now_us)
+        try:
+            stored = self._found(text, now_us)
+        except BadKey:
+            with self._lock:
+                self._checked.pop(hash_of(text), None)
+            raise
         visitor = self._visitor(stored)
         with self._lock:
             if len(self._checked) >= MAX_KEPT:
@@ -81,6 +93,14 @@ class Keyring:
         """Ask the store again for every key: one was revoked, or a user's tier changed."""
         with self._lock:
             self._checked.clear()
+
+    def _found(self, text: str, now_us: int) -> StoredKey:
+        stored = self._store.api_key(id_of(text))
+        # Compared also where there is no such key: how long a refusal takes must not tell which ids exist.
+        if not is_same(text, None if stored is None else stored.secret_hash) or stored is None:
+            raise BadKey(UNKNOWN)
+        _check_time(stored.key, now_us)
+        return stored
 
     def _visitor(self, stored: StoredKey) -> Visitor:
         key = stored.key

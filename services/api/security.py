@@ -41,7 +41,7 @@ class AccessGate:
     def __init__(self, runtime: Callable[[], Runtime] = runtimes.current, *, buckets: Buckets | None = None) -> None:
         self._runtime = runtime
         self._open = OpenGate()
-        self._requests = buckets or Buckets()
+        self._requests = Buckets() if buckets is None else buckets
         self._wrong_keys = Buckets()
 
     def admit(self, caller: Caller, endpoint: Endpoint) -> Grant | None:

@@ -62,9 +62,7 @@ def test_a_higher_tier_allows_all_that_a_lower_one_does() -> None:
 
 
 def test_a_refusal_names_the_tiers_that_have_it() -> None:
-    assert predicted_refusal(FREE) == "Predicted levels needs tier pro or vip; yours is free".replace(
-        "levels needs", "levels needs"
-    )
+    assert predicted_refusal(FREE) == "Predicted levels need tier pro or vip; yours is free"
     assert window_refusal(FREE, "24h") == "A window of 24h needs tier pro or vip; yours is free, which reaches back 4h"
     assert window_refusal(PRO, "30d") == "A window of 30d needs tier vip; yours is pro, which reaches back 7d"
     refusal = instrument_refusal(FREE, TRACKED[2], TRACKED)
