@@ -80,7 +80,7 @@ def fit_levels(
 
     The gain is measured on the last third of that time, over the published default, whichever version is in use: one that was
     fitted within that third could not be compared fairly.
-    turnovers  candidates; the default (0) is always one
+    turnovers  candidates; the default is always one
     raises     StoreUnavailable; ValueError for no day; KeyError for an exchange whose liquidation rule is not known
     cost       some 2 s of a core a day of one-second bars for four turnovers; memory of a day's rows
     """
