@@ -8,6 +8,7 @@ from typing import Final
 from starlette.routing import BaseRoute, Route
 
 from services.api import (
+    get_alerts,
     get_export,
     get_heatmap,
     get_historical,
@@ -36,6 +37,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *get_levels.ENDPOINTS,
     *get_liquidity.ENDPOINTS,
     *get_historical.ENDPOINTS,
+    *get_alerts.ENDPOINTS,
     *get_export.ENDPOINTS,
     *post_symbols.ENDPOINTS,
     *get_system.ENDPOINTS,
