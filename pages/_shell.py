@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
+from _access import exposure, page_refusal, refused
 from _alert import alert
 from _controls import sidebar
 from _panels import banner, not_started
@@ -72,6 +73,13 @@ except runtimes.NotStarted as error:
 else:
     slider_words = sidebar(runtime)
     banner(runtime)
+    exposure(runtime)
+    for notice in st.session_state["_clamped"]:
+        refused(notice)
     top = st.container()
-    page.run()
+    refusal = page_refusal(page.url_path)
+    if refusal is None:
+        page.run()
+    else:
+        refused(refusal)
     alert(top, slider_words)
