@@ -33,7 +33,10 @@ def _cluster_parameters(context: ExportContext, asked: Asked) -> Mapping[str, An
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """A table that can be exported. `is_importable`: its rows can be read back into a store."""
+    """A table that can be exported.
+
+    is_importable  its rows can be read back into a store        is_predicted  it is of predicted levels only
+    """
 
     name: str
     title: str
@@ -42,6 +45,7 @@ class Dataset:
     read: Callable[[ExportContext, Asked], Iterator[Batch]]
     parameters: Parameters = _none
     is_importable: bool = False
+    is_predicted: bool = False
 
 
 _ALL: Final = (
@@ -82,19 +86,19 @@ _ALL: Final = (
     Dataset("whale_trades", "Whale trades", "Outsize orders of one aggressor, merged.", found.WHALE_TRADES, found.whale_trades),
     Dataset(
         "levels", "Predicted levels now", "Where open positions would be liquidated, by leverage; estimated.", levels.LEVELS,
-        levels.levels, levels.levels_parameters,
+        levels.levels, levels.levels_parameters, is_predicted=True,
     ),
     Dataset(
         "level_heatmap", "Predicted levels over time", "The heatmap of predicted liquidations, exchanges joined; estimated.",
-        heat.HEATMAP, heat.level_heatmap, heat.level_parameters,
+        heat.HEATMAP, heat.level_heatmap, heat.level_parameters, is_predicted=True,
     ),
     Dataset(
         "level_matrix", "Stored maps of predicted levels", "Every stored map of each exchange in its own bins; estimated.",
-        levels.LEVEL_MATRIX, levels.matrix, levels.matrix_parameters,
+        levels.LEVEL_MATRIX, levels.matrix, levels.matrix_parameters, is_predicted=True,
     ),
     Dataset(
         "level_scores", "Scores of predicted levels", "How well the maps foretold liquidations.", found.LEVEL_SCORES,
-        found.level_scores,
+        found.level_scores, is_predicted=True,
     ),
     Dataset("risk", "Risk minutes", "The overall risk score of each minute and its parts.", found.RISK, found.risk),
     Dataset(

@@ -38,6 +38,7 @@ class Asked:
     window     the rows' span: [start, end) of their time
     now_us     the moment of the data's clock        is_now   the window ends now, and pages show the same
     step_s     of trade bars                         is_smoothed   of the liquidation heat
+    has_predicted  whether predicted levels may be told (a tier without them has the other rows all the same)
     """
 
     selection: Selection
@@ -46,6 +47,7 @@ class Asked:
     is_now: bool
     step_s: int = 1
     is_smoothed: bool = False
+    has_predicted: bool = True
 
     @property
     def instrument(self) -> str:

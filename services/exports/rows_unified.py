@@ -15,7 +15,7 @@ from services.views.answers import Lacking
 from services.views.combined import CombinedView, build_combined
 from services.views.forced import build_predicted_now
 from services.views.levels_view import build_levels
-from services.views.realised import build_cluster_reference
+from services.views.realised import NOT_ASKED, build_cluster_reference
 
 UNIFIED: Final = (
     Column("section", "text", "liquidated, book, cluster, key_level, whale_order, predicted or risk"),
@@ -36,7 +36,7 @@ def unified(context: ExportContext, asked: Asked) -> Iterator[Batch]:
     selection, moment_us = asked.covering, asked.moment_us
     reference = build_cluster_reference(context.views, selection, moment_us, stored_exchanges=context.exchanges)
     levels = build_levels(context.views, selection, moment_us)
-    predicted = build_predicted_now(context.views, selection, moment_us)
+    predicted = build_predicted_now(context.views, selection, moment_us) if asked.has_predicted else NOT_ASKED
     view = build_combined(context.views, selection, moment_us, "export", reference=reference, levels=levels, predicted=predicted)
     rows = [*_liquidated(view), *(_books(view) if asked.is_now else ()), *_clusters(view), *_key_levels(view), *_whales(view)]
     rows += [*_predicted(view), *_risk(context, asked)]
@@ -116,6 +116,8 @@ def _risk(context: ExportContext, asked: Asked) -> Iterator[Row]:
     known = [place for place, score in enumerate(rows.score.tolist()) if isfinite(score)]
     if known:
         yield _row("risk", "score", float(rows.score[known[-1]]), "score")
-        for name in (name for name in RiskColumns.__slots__ if name.endswith("_part")):
+        for name in (
+            name for name in RiskColumns.__slots__ if name.endswith("_part") and (asked.has_predicted or name != "predicted_part")
+        ):
             value = float(getattr(rows, name)[known[-1]])
             yield _row("risk", name, value if isfinite(value) else None, "score")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
@@ -59,12 +59,14 @@ def export_stream(
     window: TimeWindow | None = None,
     step_s: int = 1,
     is_smoothed: bool = False,
+    has_predicted: bool = True,
 ) -> ExportStream:
     """Begin an export; rows are read while its chunks are taken, at most some 20,000 at a time.
 
     selection    instrument and exchanges; its named window, ending now, where no other is given
     window       any span of the past, for its rows; what is computed is computed as of its end
     step_s       of trade bars, one of BAR_STEPS_S           is_smoothed  of the liquidation heat
+    has_predicted  False leaves predicted levels out of `unified` and refuses the datasets that are of nothing else
     raises       BadExport for what is not offered; StoreUnavailable where the store is away at the begin
     cost         some 5 µs a row; memory for one slice of rows
     """
@@ -75,7 +77,9 @@ def export_stream(
         raise BadExport(f"the format was {file_format!r}; it must be one of {', '.join(FORMATS)}")
     if step_s not in BAR_STEPS_S:
         raise BadExport(f"the step of bars was {step_s} s; it must be one of {', '.join(map(str, BAR_STEPS_S))}")
-    asked = _resolved(context, selection, now_us, window, step_s, is_smoothed=is_smoothed)
+    if known.is_predicted and not has_predicted:
+        raise BadExport(f"the dataset {dataset!r} is of predicted levels, which are not open here")
+    asked = replace(_resolved(context, selection, now_us, window, step_s, is_smoothed=is_smoothed), has_predicted=has_predicted)
     columns = (*LEADING, *known.columns)
     told = provenance(
         context, asked, dataset=dataset, meaning=known.meaning, columns=columns, parameters=known.parameters(context, asked)

@@ -231,3 +231,18 @@ def test_predicted_levels_in_a_file_are_those_of_the_view() -> None:
     assert sorted(known) == [iso(each) for each in moments(60, span_us=HOUR, end_us=THIS_MINUTE_US - MINUTE)]
     holes = [row for row in found["level_matrix"] if not row["price_low"]]
     assert {(row["long_usd"], row["mid"], row["parameters_version"]) for row in holes} == {("", "", "")}
+
+
+def test_without_predicted_levels_none_is_told() -> None:
+    store, live = SwitchedStore(), live_state()
+    busy_world(store, live)
+    fill(store)
+    context = ExportContext(context_of(store, live), store, "sim", ALL)
+    plain = csv_rows(whole(export_stream(context, "unified", "csv", SELECTION, now_us=NOW_US, has_predicted=False)))
+    all_of_it = csv_rows(whole(export_stream(context, "unified", "csv", SELECTION, now_us=NOW_US)))
+    assert "predicted" in {row["section"] for row in all_of_it}
+    assert "predicted" not in {row["section"] for row in plain}
+    assert {row["section"] for row in all_of_it} - {row["section"] for row in plain} == {"predicted"}
+    for name in ("levels", "level_heatmap", "level_matrix", "level_scores"):
+        with pytest.raises(BadExport, match="of predicted levels, which are not open here"):
+            export_stream(context, name, "csv", SELECTION, now_us=NOW_US, has_predicted=False)
