@@ -73,7 +73,7 @@ ENDPOINTS = (
             choice("format", FORMATS, "The kind of file.", default="csv"),
             TIME_WINDOW,
             moment("from", "Begin of a window of the past; absent: `timeWindow`."),
-            moment("to", "Its end, exclusive; absent: now."),
+            moment("to", "Its end, exclusive; absent: now.", example="2026-11-01T13:00:00Z"),
             EXCHANGE,
             choice("step", [str(step) for step in BAR_STEPS_S], "Seconds of a trade bar.", default="1"),
             flag("smoothed", "Of the liquidation heatmap: spread over price by a kernel."),

@@ -124,7 +124,7 @@ ENDPOINTS = (
         parameters=(
             SYMBOL,
             moment("from", "Begin of the window.", is_required=True),
-            moment("to", "End of the window, exclusive; absent: now."),
+            moment("to", "End of the window, exclusive; absent: now.", example="2026-11-01T13:00:00Z"),
             choice("step", [str(step) for step in STEPS_S], "Seconds of a column; absent: so that there are about 360."),
             EXCHANGE,
             PRICE_RANGE,

@@ -114,7 +114,7 @@ def text(name: str, pattern: str, allowed: str, help_text: str, *, default: str 
     return Parameter(name, help_text, schema, parse, default)
 
 
-def moment(name: str, help_text: str, *, is_required: bool = False) -> Parameter:
+def moment(name: str, help_text: str, *, is_required: bool = False, example: str = "2026-11-01T12:00:00Z") -> Parameter:
     """A moment as ISO 8601 with a time zone; its value is int64 microseconds UTC."""
     allowed = "a moment from 1970 to 2099 in ISO 8601 with its time zone, such as 2026-11-01T12:00:00Z"
 
@@ -131,7 +131,7 @@ def moment(name: str, help_text: str, *, is_required: bool = False) -> Parameter
         return time_us
 
     schema = {"type": "string", "format": "date-time"}
-    return Parameter(name, help_text, schema, parse, None, is_required=is_required, example="2026-11-01T12:00:00Z")
+    return Parameter(name, help_text, schema, parse, None, is_required=is_required, example=example)
 
 
 def _symbol() -> Parameter:

@@ -130,9 +130,9 @@ class OrderFlowTold(Payload):
     """Order-flow imbalance in USD over the last 1, 5 and 15 minutes; positive where bids were added or asks taken away."""
 
     exchange: str
-    ofi_1m_usd: float | None
-    ofi_5m_usd: float | None
-    ofi_15m_usd: float | None
+    ofi_usd_1m: float | None
+    ofi_usd_5m: float | None
+    ofi_usd_15m: float | None
     whale_bound_usd: float | None
 
 
@@ -210,9 +210,9 @@ def order_flow(flow: OrderFlowNow) -> OrderFlowTold:
     bound = flow.whale_bound_usd
     return OrderFlowTold(
         exchange=flow.exchange,
-        ofi_1m_usd=sums[0],
-        ofi_5m_usd=sums[1],
-        ofi_15m_usd=sums[2],
+        ofi_usd_1m=sums[0],
+        ofi_usd_5m=sums[1],
+        ofi_usd_15m=sums[2],
         whale_bound_usd=None if isinstance(bound, Lacking) else known(bound),
     )
 

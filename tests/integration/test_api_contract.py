@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from config import ROOT
 from services.api.endpoint import Answer, Endpoint, Facts
+from services.api.errors import CODES
 from services.api.openapi import openapi_document
 from services.api.routes import all_endpoints
 from tests.api_client import ApiClient, busy_runtime, envelope
@@ -176,3 +178,14 @@ def test_no_body_is_too_odd(api: ApiClient) -> None:
         assert client.send(endpoint.method, url, content=huge, headers={"Content-Type": "application/json"}).status_code == 413
     assert alone.send("POST", "/api/own", json={"add": ["a"]}).json()["data"] == {"add": ["a"]}
     alone.close()
+
+
+def test_every_endpoint_and_every_code_of_an_error_has_its_place_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    for each in all_endpoints():
+        told = [line for line in headings if re.search(rf"{re.escape(each.path)}($|[ ,])", line) and each.method in line]
+        assert told or each.tag == "contract", f"docs/api.md has no heading of {each.method} {each.path}"
+        assert each.path in text
+    for code in {code for codes in CODES.values() for code in codes} - {"internal_error"}:
+        assert f"`{code}`" in text
