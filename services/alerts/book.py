@@ -73,6 +73,9 @@ class AlertBook:
         Raises BadAlertRule, and KeyError for a rule of that id that is another owner's.
         """
         check_rule(rule, tracked=self._tracked())
+        return self._keep(rule)
+
+    def _keep(self, rule: AlertRule) -> AlertRule:
         known = next((each for each in self._store.alert_rules() if each.id == rule.id), None)
         if known is not None and known.owner != rule.owner:
             raise KeyError(rule.id)
@@ -102,8 +105,9 @@ class AlertBook:
         return self._replace(owner, rule_id, is_enabled=is_enabled)
 
     def _replace(self, owner: str, rule_id: str, **fields: Any) -> AlertRule | None:
+        """Without a look at the rule: one whose instrument is not tracked any more can still be silenced."""
         rule = self.rule(owner, rule_id)
-        return None if rule is None else self.save(msgspec.structs.replace(rule, **fields))
+        return None if rule is None else self._keep(msgspec.structs.replace(rule, **fields))
 
     def _end_open(self, rule_id: str, now_us: int) -> None:
         for event in self._store.latest_alerts(rule_id):

@@ -115,7 +115,11 @@ class AlertEngine:
         while not self._stopping.is_set():
             self._wakes.wait(self._poll_s)
             self._wakes.clear()
-            self.step()
+            try:
+                self.step()
+            except Exception:  # nothing may end the watching of all rules
+                log.exception("internal error in the alert engine")
+                self._stopping.wait(RULES_EVERY_S)
 
     # One look ------------------------------------------------------------------------------------------------------------
 

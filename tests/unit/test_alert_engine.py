@@ -15,6 +15,7 @@ from services.alerts.engine import AlertEngine
 from services.alerts.evaluation import Reading
 from services.alerts.rules import KINDS, BadAlertRule
 from services.domain.alerts import LOCAL_OWNER, AlertEvent, AlertRule
+from services.domain.errors import StoreRejected
 from services.domain.windows import TimeWindow
 from tests.alert_rows import SECRET, alert_rule, alert_target
 from tests.store_rows import BTC, DAY, ETH, MINUTE, SECOND, T0
@@ -303,6 +304,16 @@ def test_owners_see_and_touch_their_own_only(world: World) -> None:
     assert world.book.delete_target("someone", "t")
 
 
+def test_a_rule_about_what_is_not_tracked_any_more_can_still_be_silenced(world: World) -> None:
+    world.store.save_alert_rule(alert_rule("rule-2", instruments=("DOGE-USDT-PERP",)))
+    muted = world.book.mute(LOCAL_OWNER, "rule-2", T0 + DAY)
+    assert muted is not None
+    assert muted.muted_until_us == T0 + DAY
+    disabled = world.book.enable(LOCAL_OWNER, "rule-2", False)
+    assert disabled is not None
+    assert not disabled.is_enabled
+
+
 def test_drafts_of_every_kind_are_rules_that_can_be_saved(world: World) -> None:
     for kind in KINDS:
         saved = world.book.save(world.book.draft(LOCAL_OWNER, kind))
@@ -316,6 +327,30 @@ def test_a_rule_that_cannot_be_meant_is_refused_with_sentences(world: World) -> 
         world.book.save(draft)
     assert [problem.field for problem in caught.value.problems] == ["instruments", "fires_at"]
     assert world.book.rule(LOCAL_OWNER, draft.id) is None
+
+
+def test_an_error_of_the_store_does_not_end_the_thread(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engines, "RULES_EVERY_S", 0.01)
+    kept, calls = threading.Event(), 0
+
+    class Refusing(SwitchedStore):
+        def alert_rules(self, _owner: str | None = None) -> list[AlertRule]:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                raise StoreRejected("the store could not read alert rules: no such column")
+            return [alert_rule()]
+
+    watchers: Any = {"liquidation_z": world.watch}
+    engine = AlertEngine(Refusing(), clock=world.clock, watchers=watchers, poll_s=0.01)  # type: ignore[arg-type]
+    engine.on_alert = kept.set
+    world.watch.values = {"x": 9.0}
+    engine.start()
+    assert kept.wait(10.0)
+    assert engine.stop()
+    assert caplog.text.count("internal error in the alert engine") == 1
 
 
 def test_the_thread_starts_wakes_and_ends(world: World) -> None:
