@@ -16,6 +16,7 @@ from services.api import (
     get_levels,
     get_liquidations,
     get_liquidity,
+    get_metrics,
     get_status,
     get_system,
     get_unified,
@@ -41,6 +42,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *get_export.ENDPOINTS,
     *post_symbols.ENDPOINTS,
     *get_system.ENDPOINTS,
+    *get_metrics.ENDPOINTS,
 )
 
 
