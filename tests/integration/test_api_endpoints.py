@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from services.api.endpoint import Answer, Asked, Endpoint, Facts, Streamed
@@ -201,11 +202,20 @@ def test_too_many_waiting_questions_are_turned_away_at_once() -> None:
 
     client = with_endpoint(handler=slow)
 
+    turned_away: list[int] = []
+
+    async def ask(each: httpx.AsyncClient) -> httpx.Response:
+        answer = await each.get("/api/x")
+        if answer.status_code == 503:
+            turned_away.append(1)
+        return answer
+
     async def release(_client: Any) -> None:
-        await asyncio.sleep(0.2)
+        while len(turned_away) < 16:
+            await asyncio.sleep(0.01)
         gate.set()
 
-    answers = client.together(*[lambda each: each.get("/api/x")] * 80, release)[:-1]
+    answers = client.together(*[ask] * 80, release)[:-1]
     statuses = [answer.status_code for answer in answers]
     assert statuses.count(200) == 64
     assert statuses.count(503) == 16

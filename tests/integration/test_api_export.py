@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import msgspec
 import pyarrow.parquet as parquet
 import pytest
@@ -79,19 +81,32 @@ def test_a_store_that_is_away_is_an_error_and_no_empty_file(api: ApiClient) -> N
 
 
 def test_only_so_many_downloads_run_at_once() -> None:
-    def endless(_asked: Asked) -> Streamed:
-        return Streamed(iter([b"x"] * 50), "text/csv", "x.csv")
+    gate = threading.Event()
 
-    own = Endpoint(method="GET", path="/api/x", name="x", tag="x", summary="x", handler=endless)
+    def held(_asked: Asked) -> Streamed:
+        def chunks() -> Iterator[bytes]:
+            gate.wait(20)
+            yield b"x"
+
+        return Streamed(chunks(), "text/csv", "x.csv")
+
+    own = Endpoint(method="GET", path="/api/x", name="x", tag="x", summary="x", handler=held)
     client = ApiClient(busy_runtime(), endpoints=[own])
+    turned_away: list[int] = []
 
-    async def one(each: Any) -> Any:
-        await asyncio.sleep(0)
-        return await each.get("/api/x")
+    async def ask(each: httpx.AsyncClient) -> httpx.Response:
+        answer = await each.get("/api/x")
+        if answer.status_code == 503:
+            turned_away.append(1)
+        return answer
 
-    statuses = [answer.status_code for answer in client.together(*[one] * (MAX_STREAMS + 6))]
-    assert set(statuses) == {200, 503}
-    assert statuses.count(200) >= MAX_STREAMS
+    async def release(_client: Any) -> None:
+        while len(turned_away) < 6:
+            await asyncio.sleep(0.01)
+        gate.set()
+
+    statuses = [answer.status_code for answer in client.together(*[ask] * (MAX_STREAMS + 6), release)[:-1]]
+    assert (statuses.count(200), statuses.count(503)) == (MAX_STREAMS, 6)
     assert client.get("/api/x").status_code == 200  # places are given back
     client.close()
 
