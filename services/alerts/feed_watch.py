@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from services.alerts.evaluation import Reading, Told
@@ -60,7 +60,7 @@ def _silence_teller(channel: ChannelHealth, silent_s: float, started_us: int) ->
 
 
 class GapWatch:
-    """Kind feed_gap: happenings. A gap that lasts counts as long as it has lasted so far."""
+    """Kind feed_gap: happenings. A gap that lasts counts as long as it has lasted so far; feeds that broke at once are one."""
 
     every_s: Final = 1.0
 
@@ -72,28 +72,49 @@ class GapWatch:
     def readings(self, rule: AlertRule, now_us: int) -> Iterator[Reading]:
         since_us = max(self._started_us, rule.created_us)
         chosen = exchanges_of(rule, self._exchanges)
-        seen: set[tuple[object, ...]] = set()
         tracked = self._context.live.keys()
+        found: list[FeedGap] = []
         for exchange, instrument in tracked:
             snapshot = self._context.live.snapshot(exchange, instrument) if exchange in chosen else None
-            for gap in snapshot.gaps if snapshot is not None else ():
-                key = (gap.exchange, gap.instrument, gap.kind, gap.start_time_us)
-                is_asked = gap.instrument is None or not rule.instruments or gap.instrument in rule.instruments
-                if is_asked and key not in seen and (gap.end_time_us is None or gap.end_time_us >= since_us):
-                    seen.add(key)
-                    yield _gap_reading(gap, now_us)
+            found += snapshot.gaps if snapshot is not None else ()
+        for gaps in breaks(gap for gap in found if gap.end_time_us is None or gap.end_time_us >= since_us):
+            if gaps[0].instrument is None or not rule.instruments or gaps[0].instrument in rule.instruments:
+                yield _gap_reading(gaps, now_us)
 
 
-def _gap_reading(gap: FeedGap, now_us: int) -> Reading:
-    lasted_s = max((gap.end_time_us or now_us) - gap.start_time_us, 0) / US_PER_SECOND
-    place = f"{gap.exchange}/{gap.instrument or 'all'}/{gap.kind}"
+def breaks(gaps: Iterable[FeedGap]) -> list[tuple[FeedGap, ...]]:
+    """Gaps, each feed once, in groups of one exchange and instrument that began at one moment: a connection that was lost."""
+    groups: dict[tuple[str, str | None, int], dict[str, FeedGap]] = {}
+    for gap in gaps:
+        groups.setdefault((gap.exchange, gap.instrument, gap.start_time_us), {})[gap.kind] = gap
+    return [tuple(group[kind] for kind in sorted(group)) for group in groups.values()]
+
+
+def lasted_s(gaps: tuple[FeedGap, ...], now_us: int) -> float:
+    """Seconds of the longest of them; one that is open lasts until now."""
+    return max(max((gap.end_time_us or now_us) - gap.start_time_us, 0) for gap in gaps) / US_PER_SECOND
+
+
+def place_of(gap: FeedGap) -> str:
+    """The subject of a gap."""
+    return f"{gap.exchange}/{gap.instrument or 'all'}"
+
+
+def _gap_reading(gaps: tuple[FeedGap, ...], now_us: int) -> Reading:
+    first, seconds = gaps[0], lasted_s(gaps, now_us)
 
     def tell() -> Told:
-        title = EXCHANGE_TITLES.get(gap.exchange, gap.exchange)
-        state = "and lasts" if gap.end_time_us is None else f"until {clock_text(gap.end_time_us)}"
-        of = f" of {gap.instrument}" if gap.instrument else ""
-        span = f"since {clock_text(gap.start_time_us)} {state}: {lasted_s:,.0f} s"
-        text = f"A gap in the {gap.kind} feed{of} on {title} {span} ({gap.reason})."
-        return text, {name: getattr(gap, name) for name in gap.__struct_fields__} | {"kind": str(gap.kind), "lasted_s": lasted_s}
+        title = EXCHANGE_TITLES.get(first.exchange, first.exchange)
+        longest = max(gaps, key=lambda gap: gap.end_time_us or now_us)
+        state = (
+            "and lasts" if any(gap.end_time_us is None for gap in gaps) else f"until {clock_text(longest.end_time_us or now_us)}"
+        )
+        feeds = ", ".join(gap.kind for gap in gaps)
+        of = f" of {first.instrument}" if first.instrument else ""
+        span = f"since {clock_text(first.start_time_us)} {state}: {seconds:,.0f} s"
+        text = f"A gap in what {title} tells{of} ({feeds}) {span} ({first.reason})."
+        rows = [{name: getattr(gap, name) for name in gap.__struct_fields__} | {"kind": str(gap.kind)} for gap in gaps]
+        return text, {"lasted_s": seconds, "gaps": rows}
 
-    return Reading(place, gap.instrument or "", now_us, lasted_s, tell, occurrence=f"gap/{place}/{gap.start_time_us}")
+    place = place_of(first)
+    return Reading(place, first.instrument or "", now_us, seconds, tell, occurrence=f"gap/{place}/{first.start_time_us}")

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from services.alerts.backtest import DAY_US, RuleRecord, SubjectHistory, record_of
+from services.alerts.feed_watch import breaks, lasted_s, place_of
 from services.alerts.liquidation_watch import sidebar_rule
 from services.alerts.watchers import exchanges_of
 from services.analytics.rate_anomaly import rate_scores
@@ -133,10 +134,10 @@ def _gaps(
     _rule: AlertRule, context: ViewContext, instrument: str, exchanges: tuple[str, ...], window: TimeWindow
 ) -> list[SubjectHistory]:
     found: dict[str, list[tuple[int, float]]] = {}
-    for gap in context.history.gaps(window, exchanges):
-        if gap.start_time_us >= window.start_us and (not instrument or gap.instrument in (None, instrument)):
-            lasted_s = ((gap.end_time_us or window.end_us) - gap.start_time_us) / 1e6
-            found.setdefault(f"{gap.exchange}/{gap.instrument or 'all'}/{gap.kind}", []).append((gap.start_time_us, lasted_s))
+    for gaps in breaks(context.history.gaps(window, exchanges)):
+        first = gaps[0]
+        if first.start_time_us >= window.start_us and (not instrument or first.instrument in (None, instrument)):
+            found.setdefault(place_of(first), []).append((first.start_time_us, lasted_s(gaps, window.end_us)))
     return [_happenings(place, rows, window.span_us, None) for place, rows in sorted(found.items())] or [
         _happenings("none", [], window.span_us, None)
     ]

@@ -231,5 +231,5 @@ def test_whale_orders_and_gaps_of_the_store_are_counted() -> None:
     assert fired(**orders, whale_change="appears") == [(place, 0), (place, 10)]
     assert fired(**orders, whale_change="pulled") == [(place, 12)]
     assert fired(**orders, whale_change="either") == [(place, 0), (place, 10), (place, 12)]
-    assert fired(kind="feed_gap", fires_at=10.0, instruments=()) == [(f"okx/{BTC}/book", 0)]
+    assert fired(kind="feed_gap", fires_at=10.0, instruments=()) == [(f"okx/{BTC}", 0)]
     assert fired(kind="feed_gap", fires_at=60.0, instruments=()) == []

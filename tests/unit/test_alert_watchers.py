@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from math import nan
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -318,20 +319,24 @@ def gaps_of(live: MemoryLiveState, rule: AlertRule, started_us: int = T0) -> dic
     return values(GapWatch(scene, EXCHANGES, started_us).readings(rule, NOW_US))
 
 
-def test_a_gap_lasts_as_long_as_it_is_open_and_is_told_once_for_all_instruments(scene: Scene) -> None:
+def test_a_gap_lasts_as_long_as_it_is_open_and_feeds_that_broke_at_once_are_one(scene: Scene) -> None:
     for name in (BTC, "ETH-USDT-PERP"):
         scene.live.apply(liquidation(instrument=name, exchange="okx", dedupe_key=name))
-    whole = gap(NOW_US - 20 * SECOND, exchange="okx", instrument=None, kind=EventKind.TRADE)
+    start_us = NOW_US - 20 * SECOND
+    whole = [gap(start_us, exchange="okx", instrument=None, kind=kind) for kind in (EventKind.TRADE, EventKind.BOOK)]
+    whole[1] = msgspec.structs.replace(whole[1], end_time_us=start_us + SECOND)
     own = gap(NOW_US - HOUR, exchange="okx", end_time_us=NOW_US - HOUR + 3 * SECOND, reason="sequence")
-    for each in (whole, own):
+    for each in (*whole, own):
         scene.live.apply(each)
     rule = alert_rule(kind="feed_gap", fires_at=10.0, hysteresis=0.0, instruments=())
-    whole_name, own_name = f"gap/okx/all/trade/{whole.start_time_us}", f"gap/okx/{BTC}/book/{own.start_time_us}"
+    whole_name, own_name = f"gap/okx/all/{start_us}", f"gap/okx/{BTC}/{own.start_time_us}"
     assert gaps_of(scene.live, rule) == {whole_name: 20.0, own_name: 3.0}
     assert gaps_of(scene.live, rule, started_us=NOW_US - MINUTE) == {whole_name: 20.0}
     assert gaps_of(scene.live, alert_rule(kind="feed_gap", fires_at=1.0, instruments=("ETH-USDT-PERP",))) == {whole_name: 20.0}
     assert gaps_of(scene.live, alert_rule(kind="feed_gap", fires_at=1.0, instruments=(), exchanges=("bybit",))) == {}
-    reading = next(iter(GapWatch(scene.context, EXCHANGES, T0).readings(rule, NOW_US)))
-    text, evidence = reading.tell()
-    assert "feed" in text
-    assert evidence["lasted_s"] == reading.value
+    found = {each.occurrence: each for each in GapWatch(scene.context, EXCHANGES, T0).readings(rule, NOW_US)}
+    text, evidence = found[whole_name].tell()
+    assert text == "A gap in what OKX tells (book, trade) since 08:12:17 UTC and lasts: 20 s (disconnect)."
+    assert (evidence["lasted_s"], [row["kind"] for row in evidence["gaps"]]) == (20.0, ["book", "trade"])
+    text, _ = found[own_name].tell()
+    assert text == f"A gap in what OKX tells of {BTC} (book) since 07:12:37 UTC until 07:12:40 UTC: 3 s (sequence)."
