@@ -21,6 +21,7 @@ from services.views.predicted_words import (
     of_selection,
     version_words,
     waiting_words,
+    young_words,
 )
 
 CHART_HEIGHT = 600
@@ -32,6 +33,9 @@ def top() -> None:
     health = desk().runtime.health()
     notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
     header(choice_of_controls)
+    young = young_words(of_selection(desk().runtime.level_standings(), chosen.selection), desk().context.clock.now_us())
+    if young:
+        st.info(young, icon=":material/hourglass_top:")
 
 
 @st.fragment(run_every=chosen.refresh_s)

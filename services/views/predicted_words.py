@@ -101,6 +101,20 @@ def fed_words(standings: Mapping[str, Standing], now_us: int) -> str:
     return f"Fed: {'; '.join(parts)}." if parts else ""
 
 
+def young_words(standings: Mapping[str, Standing], now_us: int) -> str:
+    """Which maps know only what was opened within the last day, most of what is open being older; empty where none does."""
+    parts, is_coming = [], False
+    for exchange, each in standings.items():
+        since_us = each.own_from_us if each.history_from_us is None else min(each.history_from_us, each.own_from_us)
+        if since_us > now_us - DAY_US:
+            parts.append(f"on {title(exchange)} before {day_text(since_us)}")
+            is_coming |= each.rebuilding_us is not None
+    if not parts:
+        return ""
+    coming = " The exchange's own history is being worked in, which takes some minutes." if is_coming else ""
+    return f"The maps lack most of what is open: positions opened {', '.join(parts)} are not in them.{coming}"
+
+
 def _fed(standing: Standing, now_us: int) -> str:
     own = "trades and open interest every 5 s"
     if standing.read_us is None:

@@ -37,6 +37,7 @@ from services.views.predicted_words import (
     of_selection,
     version_words,
     waiting_words,
+    young_words,
 )
 from tests.predicted_rows import USUAL, fill, rows_of
 from tests.store_rows import BTC, DAY, HOUR, MINUTE, SECOND, level_parameters, level_score
@@ -208,6 +209,22 @@ def test_what_fed_the_maps_is_told_by_exchange() -> None:
     late = fed_words({"binance": standing(read_us=NOW_US - 20 * MINUTE)}, NOW_US)
     assert late.endswith("its open interest last read 20 min ago.")
     assert fed_words({}, NOW_US) == ""
+
+
+def test_maps_that_know_but_the_last_hours_are_said_to_lack_most_of_what_is_open() -> None:
+    found = {
+        "binance": standing(history_from_us=NOW_US - 7 * DAY),
+        "okx": standing("okx", rebuilding_us=NOW_US - 3 * DAY),
+        "bybit": standing("bybit", history_from_us=NOW_US - 20 * HOUR),
+    }
+    words = young_words(found, NOW_US)
+    assert words.startswith(
+        "The maps lack most of what is open: positions opened on OKX before 09 Aug 07:12 UTC, on Bybit before 08 Aug 12:12 UTC are "
+    )
+    assert words.endswith("is being worked in, which takes some minutes.")
+    assert young_words({"binance": found["binance"]}, NOW_US) == ""
+    assert young_words({"bybit": found["bybit"]}, NOW_US).endswith("are not in them.")
+    assert young_words({}, NOW_US) == ""
 
 
 def history(**changes: Any) -> HistoryHealth:
