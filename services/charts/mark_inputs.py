@@ -77,6 +77,15 @@ class MagnetBand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertBell:
+    """A moment at which alerts fired, `n` of them: drawn on the time axis, with `lines` (plain text) for the hover."""
+
+    time_us: int
+    n: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
     """What is drawn over the heat; every part may be empty."""
 

@@ -1,14 +1,15 @@
-"""Marks over heatmaps: key levels, walls, icebergs, clusters, magnets. Axes are named as plotly does."""
+"""Marks over heatmaps: key levels, walls, icebergs, clusters, magnets, alerts. Axes are named as plotly does."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, Final
 
 import numpy as np
 
-from services.charts.inputs import View
-from services.charts.mark_inputs import ClusterBand, LevelLine, MagnetBand, PointMarks, Tone, WallSpans
+from services.charts.inputs import ThemeName, View
+from services.charts.mark_inputs import AlertBell, ClusterBand, LevelLine, MagnetBand, PointMarks, Tone, WallSpans
 from services.charts.palette import Palette
 from services.charts.theme import SMALL_PX, Json, palette_of
 from services.charts.wire import milliseconds
@@ -17,6 +18,8 @@ _BAND_LEAST: Final = 0.006  # of the price axis, or a narrow magnet is not seen
 _LABEL_ROOM: Final = 0.035  # of the price axis: two labels nearer than this would overlap, and the weaker one is left out
 _DASHES: Final = {"support": "dash", "resistance": "dash", "neutral": "dot"}
 _LEVEL_OPACITY: Final = {"unknown": 0.10, "low": 0.10, "moderate": 0.16, "high": 0.26, "extreme": 0.38}
+_BELL: Final = "M-5,-13 L-4,-11 C-4,-4 -2,-3 0,-3 C2,-3 4,-4 4,-11 L5,-13 Z M-1.5,-14 L1.5,-14 L0,-16 Z"  # px from the panel's top
+_BELL_ROOM_PX: Final = -15
 
 
 def tone_colour(colours: Palette, tone: Tone) -> str:
@@ -252,3 +255,47 @@ def magnet_labels(view: View, bands: Sequence[MagnetBand], *, x: float, yref: st
         }
         for line in labelled(view, lines)
     ]
+
+
+def with_bells(figure: Mapping[str, Any], bells: Sequence[AlertBell], *, axes: Sequence[tuple[str, str]], theme: ThemeName) -> Json:
+    """The figure with a bell at each alert's time in the panels of `axes` (plotly's names, "x" and "y2"); the words on hover.
+
+    The bells follow the user's zoom in time and stay at the top of their panel: its foot has the line that says what the feeds are.
+    The figure given stays as it is.
+    """
+    colours = palette_of(theme)
+    layout = dict(figure["layout"])
+    shapes, annotations = list(layout.get("shapes", ())), list(layout.get("annotations", ()))
+    for x_axis, y_axis in axes:
+        foot: Json = {"xref": x_axis, "yref": f"{y_axis} domain"}
+        for bell in bells:
+            time_ms = bell.time_us / 1_000.0
+            shapes.append(
+                foot
+                | {
+                    "type": "path",
+                    "path": _BELL,
+                    "xsizemode": "pixel",
+                    "ysizemode": "pixel",
+                    "xanchor": time_ms,
+                    "yanchor": 1.0,
+                    "fillcolor": colours.text,
+                    "line": {"width": 1, "color": colours.background},
+                    "layer": "above",
+                }
+            )
+            annotations.append(
+                foot
+                | {
+                    "x": time_ms,
+                    "y": 1.0,
+                    "text": str(bell.n) if bell.n > 1 else "\u2003",  # an em of room for the pointer
+                    "hovertext": "<br>".join(escape(line, quote=False) for line in bell.lines),
+                    "showarrow": False,
+                    "xanchor": "center",
+                    "yanchor": "top",
+                    "yshift": _BELL_ROOM_PX if bell.n > 1 else 0,
+                    "font": {"size": SMALL_PX - 1, "color": colours.text},
+                }
+            )
+    return {**figure, "layout": layout | {"shapes": shapes, "annotations": annotations}}
