@@ -6,7 +6,6 @@ visitor and joins it at SIGTERM or SIGINT. Why a launcher: docs/decisions/0001-l
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import socket
@@ -25,6 +24,7 @@ from services import runtime as runtimes
 from services.api.routes import ROUTES
 from services.commands.opening import open_store
 from services.domain.errors import ConfigError, DashboardError
+from services.log_lines import set_up_logging
 from services.runtime import Runtime
 
 EXIT_CONFIG = 2
@@ -51,7 +51,7 @@ app = st.App("pages/_shell.py", lifespan=lifespan, routes=ROUTES)
 
 def _open() -> Runtime:
     settings = load_settings()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up_logging(settings.log_level, settings.log_format)
     return Runtime.open(settings, open_store)
 
 

@@ -193,6 +193,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
             "Seed of the simulated market.", _number(0, 4_294_967_295, whole=True)),
     Setting("HEATMAP_LOG_LEVEL", "log_level", "choice", "info", "debug, info, warning, error",
             "How much is logged on standard error.", _choice("debug", "info", "warning", "error")),
+    Setting("HEATMAP_LOG_FORMAT", "log_format", "choice", "text", "text, json",
+            "Lines for people, or one JSON object a line for a collector of logs.", _choice("text", "json")),
     Setting("HEATMAP_ACCESS", "access", "choice", "open", "open, tiers",
             "open: one local user, to whom everything is open. tiers: sign-in, API keys and the tiers of docs/access.md.",
             _choice("open", "tiers")),
@@ -201,6 +203,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
             _words),
     Setting("HEATMAP_TRUSTED_PROXIES", "trusted_proxies", "list", "", "addresses and networks",
             "Our own reverse proxies, whose X-Forwarded-For is believed; from anybody else it is not read.", _networks),
+    Setting("HEATMAP_WEBHOOK_PRIVATE", "webhook_private", "choice", "no", "no, yes",
+            "Whether alerts may be sent to this machine and to private networks; whoever can add a target could then reach those.",
+            _choice("no", "yes")),
     Setting("BINANCE_WS_URL", "binance_ws_url", "URL", "wss://fstream.binance.com", "ws:// or wss://",
             "Binance USDⓈ-M WebSocket base; the path is added, a known suffix is stripped.", _url("ws", "wss")),
     Setting("BINANCE_REST_URL", "binance_rest_url", "URL", "https://fapi.binance.com", "http:// or https://",
@@ -242,9 +247,11 @@ class Settings:
     replay_speed: Literal["1", "10", "max"]
     sim_seed: int
     log_level: str
+    log_format: Literal["text", "json"]
     access: Literal["open", "tiers"]
     admins: tuple[str, ...]
     trusted_proxies: tuple[str, ...]
+    webhook_private: Literal["no", "yes"]
     binance_ws_url: str
     binance_rest_url: str
     okx_ws_url: str
