@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import streamlit as st
+from _access import visitor
 from _loaders import desk, every
 from _verdicts import verdicts
 
+from services.access.limits import predicted_refusal
 from services.views.answers import Lacking
 from services.views.forced import Predicted, build_predicted_now
 from services.views.forced_words import PREDICTED_HELP, near_words
@@ -38,6 +40,9 @@ def are_magnets_chosen() -> bool:
 
 def predicted_now(selection: Selection) -> Predicted | Lacking:
     """The map of now, shared by all windows, price ranges and sessions."""
+    refusal = predicted_refusal(visitor().tier)
+    if refusal is not None:
+        return Lacking(f"{refusal}.")
     return every("predicted/near", replace(selection, window="5m", range_pct=None), PREDICTED_S, build_predicted_now).value
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 import streamlit as st
+from _access import visitor
 from _combined_magnets import are_magnets_chosen, predicted_now
 from _figures import Drawn, draw_combined
 from _liquidity_levels import levels_now
@@ -42,7 +43,8 @@ SIGNAL_HELP = (
 def combined_now(selection: Selection) -> Fresh[Drawn[CombinedView]]:
     """The live part of the page at this moment, with the layers that the pills say."""
     layers = tuple(layer for layer in LAYERS if layer in (st.session_state.get("layers") or ()))
-    name = f"{layer_name(layers)}{'+Predicted' if are_magnets_chosen() else ''}"
+    # What one tier sees must not be drawn for another: a view without predicted levels has a name of its own.
+    name = f"{layer_name(layers)}{'+Predicted' if are_magnets_chosen() else ''}{'' if visitor().tier.has_predicted else '/plain'}"
     build = partial(
         build_combined, reference=cluster_reference(selection), levels=levels_now(selection), predicted=predicted_now(selection)
     )

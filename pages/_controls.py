@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import streamlit as st
+from _access import visitor
+from _refresh import refresh_controls
+from _sign_in import account
 from streamlit.delta_generator import DeltaGenerator
-from streamlit_autorefresh import st_autorefresh
 
+from services.access.limits import clamp
 from services.domain.coverage import EXCHANGE_TITLES
 from services.runtime import Runtime
 from services.views.alert_view import ALERT_MINUTES, DEFAULT_THRESHOLD, THRESHOLDS, AlertMethod, AlertRule, AlertSide
@@ -16,8 +19,6 @@ from services.views.selection import PAGE_WINDOWS, PRICE_RANGES_PCT, Selection
 
 DEFAULT_WINDOW: Final = "5m"
 TABLE_REFRESH_S: Final = 5.0
-REFRESH_CHOICES_S: Final = (1, 2, 3, 5, 10, 30, 60)
-PAGE_REFRESH_S: Final = {"Off": 0, "30 s": 30, "1 min": 60, "5 min": 300, "15 min": 900}
 AUTO: Final = "Auto"
 ALERT_SIDES: Final[dict[str, AlertSide]] = {"Either": "either", "Longs": "long", "Shorts": "short"}
 ALERT_METHODS: Final[dict[str, AlertMethod]] = {"Robust": "robust", "Plain": "classic"}
@@ -40,6 +41,7 @@ class Controls:
 def sidebar(runtime: Runtime) -> DeltaGenerator:
     """Draw the sidebar and keep its state for the page that runs next; returns the place for what the alert's slider means."""
     with st.sidebar:
+        account(runtime)
         instrument = st.selectbox("Instrument", runtime.tracked, key="instrument", bind="query-params")
         exchanges = st.pills(
             "Exchanges",
@@ -62,13 +64,15 @@ def sidebar(runtime: Runtime) -> DeltaGenerator:
             help="Auto follows the prices of the window. Zoom and pan in a chart work as well, and survive a refresh.",
         )
         alert_place = _alert_controls()
-        _refresh_controls(runtime)
-    st.session_state["_selection"] = Selection(
+        refresh_controls(runtime)
+    asked = Selection(
         instrument=instrument or runtime.tracked[0],
         exchanges=tuple(name for name in runtime.settings.exchanges if name in exchanges) or runtime.settings.exchanges,
         window=window or DEFAULT_WINDOW,
         range_pct=None if price_range in (AUTO, None) else float(price_range.split()[1]),
     )
+    allowed = clamp(visitor().tier, asked, runtime.tracked)
+    st.session_state["_selection"], st.session_state["_clamped"] = allowed.selection, allowed.notices
     return alert_place
 
 
@@ -113,35 +117,10 @@ def _alert_controls() -> DeltaGenerator:
     return place
 
 
-def _refresh_controls(runtime: Runtime) -> None:
-    default_s = runtime.settings.refresh_s
-    choices = sorted({*REFRESH_CHOICES_S, default_s})
-    with st.expander("Refresh", icon=":material/autorenew:"):
-        st.selectbox(
-            "Live charts every",
-            choices,
-            index=choices.index(default_s),
-            format_func=lambda seconds: f"{seconds:g} s",
-            key="refresh",
-            bind="query-params",
-        )
-        is_paused = st.toggle("Pause", key="paused", bind="query-params", help="Freezes charts and page where they are.")
-        page_refresh = st.selectbox(
-            "Whole page every",
-            list(PAGE_REFRESH_S),
-            index=list(PAGE_REFRESH_S).index("5 min"),
-            key="page_refresh",
-            bind="query-params",
-            help="Live charts refresh by themselves; this redraws everything, the sidebar included.",
-        )
-        interval_s = PAGE_REFRESH_S[page_refresh or "Off"]
-        if interval_s and not is_paused:
-            st_autorefresh(interval=interval_s * 1_000, key=f"page_refresh_{interval_s}")
-
-
 def controls() -> Controls:
     """What the sidebar of this run says; for pages and their fragments."""
-    refresh_s = None if st.session_state.get("paused") else float(st.session_state.get("refresh") or 3.0)
+    wanted_s = max(float(st.session_state.get("refresh") or 3.0), visitor().tier.refresh_floor_s)
+    refresh_s = None if st.session_state.get("paused") else wanted_s
     return Controls(st.session_state["_selection"], refresh_s, _rule())
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 import streamlit as st
+from _access import enforce
 from _figures import Drawn
 
 from services import runtime as runtimes
@@ -55,6 +56,7 @@ def now(
     draw: Callable[[Built, ThemeName], Drawn[Built]],
 ) -> Fresh[Drawn[Built]]:
     """What is built under `name` at this moment, remade when the live state or the clock's column has changed."""
+    enforce(name, selection)
     here = desk()
     colours = theme()
     return here.now(
@@ -67,6 +69,7 @@ def now(
 
 def every(name: str, selection: Selection, seconds: float, build: Callable[[ViewContext, Selection, int], Built]) -> Fresh[Built]:
     """What is built under `name`, remade every so many seconds of the data's clock: for what long histories say."""
+    enforce(name, selection)
     return desk().every(name, selection, seconds, build)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
+from _access import allowed_window
 from _controls import Controls
 from _live_chart import live_chart
 from _loaders import theme
@@ -62,7 +63,7 @@ def level_controls(chosen: Controls) -> LevelChoice:
         exchanges=chosen.selection.exchanges,
         window="1h",
         range_pct=chosen.selection.range_pct,
-        level_window=window or DEFAULT_LEVEL_WINDOW,
+        level_window=allowed_window(window or DEFAULT_LEVEL_WINDOW, LEVEL_WINDOWS),
         leverages=None if picked in ((), LEVEL_TIERS) else picked,
         is_signed=scale == SIDES,
         hidden_usd=float(hidden_usd),

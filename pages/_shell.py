@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
-from _access import exposure, page_refusal, refused
+from _access import exposure, page_refusal, refused, visibility
 from _alert import alert
 from _controls import sidebar
 from _panels import banner, not_started
@@ -61,6 +61,13 @@ page = st.navigation(
             title="Feed health",
             icon=":material/monitor_heart:",
             help="Every feed, the writer, the store and the cache: what is connected, late, lost or missing.",
+        ),
+        st.Page(
+            "admin.py",
+            title="Administration",
+            icon=":material/admin_panel_settings:",
+            visibility=visibility("admin"),
+            help="Users and their tiers, API keys, and the log of what was changed.",
         ),
     ],
     position="top",
