@@ -15,6 +15,7 @@ from typing import Protocol
 from config import Settings
 from services.access.book import AccessBook, AccessRules
 from services.alerts.book import AlertBook
+from services.alerts.delivery import Courier, DeliveryWorker
 from services.alerts.engine import AlertEngine
 from services.alerts.opening import open_engine
 from services.analyst.analyst import MAX_DUE, Analyst
@@ -86,7 +87,9 @@ class Runtime:
         self.alerts = AlertBook(
             store, now_us=lambda: self.clock.now_us(), tracked=lambda: self.tracked, changed=lambda: self._wake_alerts()
         )
+        self.courier = Courier(source=settings.source, allows_private=settings.webhook_private == "yes", clock=SystemClock())
         self._alert_engine: AlertEngine | None = None
+        self._delivery: DeliveryWorker | None = None
         self._minute_desks: tuple[InstrumentDesk, ...] = ()
         self._level_desks: tuple[LevelDesk, ...] = ()
         self._simulator: SimulatorProcess | None = None
@@ -145,18 +148,25 @@ class Runtime:
                 raise ConfigError(f"{where} ({error.strerror}: {error.filename}); it must be a writable directory") from error
             self.analyst = self._make_analyst(self.collector)
             self._alert_engine = self._make_alert_engine()
+            self._delivery = DeliveryWorker(self.store, self.courier, clock=SystemClock())
+            self._alert_engine.on_alert = self._delivery.wake
             self.collector.start()
             self.analyst.start()
             self._alert_engine.start()
+            self._delivery.start()
             log.info("collector started: source %s, %s", self.settings.source, ", ".join(self.settings.exchanges))
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """End alerts and analyst, drain and join the collector, stop the simulator, close the store."""
+        """End alerts, their delivery and the analyst, drain and join the collector, stop the simulator, close the store."""
         with self._lock:
             if self._alert_engine is not None:
                 if not self._alert_engine.stop(0.1 * timeout_s):
                     log.warning("the alerts did not end within %.0f s; they end with their present query", 0.1 * timeout_s)
                 self._alert_engine = None
+            if self._delivery is not None:
+                if not self._delivery.stop(0.2 * timeout_s):
+                    log.warning("an alert was being sent at the end; unless that was noted it is sent again, with the same id")
+                self._delivery = None
             if self.analyst is not None:
                 if not self.analyst.stop(0.2 * timeout_s):
                     log.warning("the analyst did not end within %.0f s; it ends with its present query", 0.2 * timeout_s)

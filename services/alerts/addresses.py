@@ -46,6 +46,7 @@ _SERVICE_PORTS: Final = frozenset(
 )  # fmt: skip
 MAIL_PORTS: Final = frozenset({25, 465, 587})
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}")
+_V6_PLACE: Final = re.compile(r"\[[0-9A-Fa-f:.]+\](:\d+)?")  # urlsplit lets anything follow the bracket
 _LONGEST: Final = 2_000
 
 
@@ -99,7 +100,7 @@ def webhook_address(text: str) -> WebhookAddress:
         raise AddressRefused("the address must begin with https:// or http://")
     if "@" in parts.netloc:
         raise AddressRefused("the address held a user name; requests are signed instead, so leave user and password out")
-    if not (_is_v6(host) if ":" in host else _HOST.fullmatch(host)):
+    if not (_is_v6(host) and _V6_PLACE.fullmatch(parts.netloc) if ":" in host else _HOST.fullmatch(host)):
         raise AddressRefused("the address named no host; it must be like https://example.org/hook")
     wanted = port if port is not None else 443 if parts.scheme == "https" else 80
     if refused := port_refusal(wanted):

@@ -24,7 +24,7 @@ import msgspec
 
 from services.alerts.addresses import MAIL_PORTS, address_refusal, port_refusal
 
-MEMORY_BYTES: Final = 768 * 1024 * 1024
+MEMORY_BYTES: Final = 512 * 1024 * 1024
 _RUNS: Final = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "pty.spawn", "ctypes.dlopen")
 _DATAGRAMS: Final = ("socket.sendto", "socket.sendmsg")
 _NOT_WRITTEN: Final = (os.devnull, "/dev/urandom")
