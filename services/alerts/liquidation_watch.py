@@ -26,7 +26,7 @@ _Stamp = tuple[object, ...]
 
 
 class LiquidationWatch:
-    """Kind liquidation_z. Anew computed only when a minute began or its notional changed: 10 ms then,
+    """Kind liquidation_z. Anew computed only when a minute began or its notional changed: 10 to 20 ms then,
     0.3 s the first time."""
 
     every_s: Final = 0.5
