@@ -1,12 +1,22 @@
-"""The Z alert on every page: the line at the top while a rate is above the user's threshold, a toast when it begins."""
+"""The Z alert on every page: the line at the top while a rate is above the user's threshold, and the door to the stored rule.
+
+Moving the sidebar's controls changes nothing that is stored (a link may do it): a press keeps them as a rule, which is watched
+where data is collected, also while no page is open. While such a rule is on, the rule tells, and the page only draws the line.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
+from _alerts_data import change, inbox
+from _alerts_owner import owner, visitor
 from _controls import Controls, controls
-from _loaders import every
+from _loaders import desk, every
 from streamlit.delta_generator import DeltaGenerator
 
+from services.access.limits import alert_refusal
+from services.domain import alerts as domain
 from services.views.alert_view import (
     AlertRule,
     AlertState,
@@ -16,6 +26,9 @@ from services.views.alert_view import (
     frequency_words,
     is_scored,
 )
+from services.views.alert_words import plain
+from services.views.alert_words import state_words as rule_state
+from services.views.alerts_view import sidebar_fields, stored_twin
 from services.views.freshness import Fresh
 from services.views.liquidation_minutes import LiquidationMinutes, build_liquidation_minutes, with_present
 from services.views.minute_history import whole_history
@@ -67,11 +80,47 @@ def alert(top: DeltaGenerator, slider_words: DeltaGenerator) -> None:
         help="Counted over the stored minutes as if the alert had watched them; exceedances less than 10 min apart are one alarm. "
         "A normal law exceeds t in 1,440·Φ(−t) minutes a day.",
     )
+    twin = _door(slider_words, chosen)
     with top:
-        _live(chosen)
+        _live(chosen, is_told_by_rule=twin is not None and twin.is_enabled)
 
 
-def _live(chosen: Controls) -> None:
+def _door(place: DeltaGenerator, chosen: Controls) -> domain.AlertRule | None:
+    """The button that keeps the sidebar's alert as a rule, or the line that says it is kept; returns the rule, if there is one."""
+    fields, now_us = _fields(chosen), desk().now_us()
+    twin = stored_twin(inbox().rules, desk().runtime.alerts.draft(owner(), "liquidation_z", **fields))
+    if twin is not None:
+        place.caption(
+            f":material/check: Kept as the rule **{plain(twin.name)}**, {rule_state(twin, now_us)}. *Alerts* has its history."
+        )
+        return twin
+    place.button(
+        "Keep as a rule",
+        key="keep_rule",
+        icon=":material/notification_add:",
+        help="Watched where data is collected, also while no page is open; with a history, mute and delivery on the page *Alerts*.",
+        on_click=_keep,
+        args=(fields,),
+    )
+    return None
+
+
+def _fields(chosen: Controls) -> dict[str, Any]:
+    selection = chosen.selection
+    has_all = set(selection.exchanges) == set(desk().runtime.settings.exchanges)
+    return sidebar_fields(chosen.rule, selection.instrument, () if has_all else selection.exchanges)
+
+
+def _keep(fields: dict[str, Any]) -> None:
+    runtime = desk().runtime
+    refusal = alert_refusal(visitor(), len(inbox().rules), instruments=fields["instruments"], tracked=runtime.tracked)
+    if refusal is not None:
+        st.toast(f"{refusal}.", icon=":material/lock:")
+        return
+    change(lambda book, whose: book.save(book.draft(whose, "liquidation_z", **fields)))
+
+
+def _live(chosen: Controls, *, is_told_by_rule: bool) -> None:
     @st.fragment(run_every=chosen.table_s)
     def live_alert() -> None:
         state = state_now(chosen.selection, chosen.rule).value
@@ -79,7 +128,7 @@ def _live(chosen: Controls) -> None:
         told: set[str] = st.session_state.setdefault("_alarms_told", set())
         for alarm in found:
             st.warning(alarm.text, icon=":material/notifications_active:")
-            if alarm.key not in told:
+            if alarm.key not in told and not is_told_by_rule:
                 st.toast(alarm.short_text, icon=":material/notifications_active:", duration="long")
         keys = {alarm.key for alarm in found}
         # An unknown score is not one that fell: what was told is told again only after a score below the threshold.

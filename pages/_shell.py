@@ -7,7 +7,8 @@ from pathlib import Path
 import streamlit as st
 from _access import exposure, page_refusal, refused, visibility
 from _alert import alert
-from _controls import sidebar
+from _alerts_bell import bell, page_icon
+from _controls import controls, sidebar
 from _panels import banner, not_started
 
 from services import runtime as runtimes
@@ -51,6 +52,12 @@ page = st.navigation(
             help="How much a position may lose, what a sudden move would meet, whether liquidations feed on themselves.",
         ),
         st.Page(
+            "alerts.py",
+            title="Alerts",
+            icon=page_icon(),
+            help="Rules that are watched day and night, what they raised with its evidence, and whom they tell.",
+        ),
+        st.Page(
             "validation.py",
             title="Validation",
             icon=":material/verified:",
@@ -78,7 +85,9 @@ try:
 except runtimes.NotStarted as error:
     not_started(str(error))
 else:
+    bell_place = st.sidebar.container()
     slider_words = sidebar(runtime)
+    bell(bell_place, controls().table_s)
     banner(runtime)
     exposure(runtime)
     for notice in st.session_state["_clamped"]:

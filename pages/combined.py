@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from _alerts_marks import belled
 from _combined_magnets import magnet_pill, predicted_rail
 from _combined_panels import combined_now, risk_rail, signal_rail, tapes
 from _controls import controls
@@ -12,10 +13,13 @@ from _live_chart import live_chart
 from _loaders import desk
 from _panels import combined_headline, empty_state, missing_words, notices
 
+from services.charts.inputs import View
+from services.views.combined import CombinedView
 from services.views.key_levels_view import levels_words
 from services.views.notices import coverage_text, feed_notices, waiting_text
 
 CHART_HEIGHT = 600
+PANELS = (("x", "y"), ("x2", "y2"))
 HEAT_HELP = (
     "Left: USD of liquidations by time and price, orange longs, blue shorts, and their density over price; violet bands are "
     "clusters with their Z-score. Right: resting orders in USD; strokes are walls, diamonds icebergs, circles large trades. "
@@ -23,6 +27,10 @@ HEAT_HELP = (
     "predicted liquidations, estimated, orange longs, blue shorts. Hatched: not watched."
 )
 chosen = controls()
+
+
+def frame_of(view: CombinedView) -> View | None:
+    return view.liquidity.chart.frame if view.liquidity.chart else None
 
 
 @st.fragment(run_every=chosen.refresh_s)
@@ -33,7 +41,7 @@ def live() -> None:
     with st.container(horizontal=True, gap="small"):
         layer_pills()
         magnet_pill()
-    fresh = combined_now(chosen.selection)
+    fresh = belled(combined_now(chosen.selection), frame_of, axes=PANELS)
     view = fresh.value.view
     with place:
         combined_headline(view)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import streamlit as st
+from _alerts_marks import belled
 from _controls import controls
 from _downloads import downloads
 from _liquidation_panels import SMOOTHED, clusters, heat_choice, page_now, rate
@@ -62,7 +63,7 @@ def live() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         headline_place = st.container()
         heat_choice()
-    fresh = page_now(chosen.selection)
+    fresh = belled(page_now(chosen.selection), lambda view: view.chart.frame if view.chart else None, axes=(("x", "y"),))
     view = fresh.value.view
     with place:
         notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))

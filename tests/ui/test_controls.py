@@ -117,7 +117,7 @@ def test_pausing_stops_the_live_parts(open_page: Open, name: str, n_live: int, m
     asked.clear()
     page.toggle(key="paused").set_value(True).run()
     assert not page.exception
-    assert asked == [None] * (n_live + 1)  # the alert is live on every page
+    assert asked == [None] * (n_live + 2)  # the Z alert and the list of alerts are live on every page
 
 
 def test_the_choice_goes_along_to_another_page(open_page: Open) -> None:
