@@ -6,6 +6,7 @@ visitor and joins it at SIGTERM or SIGINT. Why a launcher: docs/decisions/0001-l
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -17,15 +18,20 @@ from typing import Any, Final, NoReturn
 
 import anyio.to_thread
 import streamlit as st
+from starlette.middleware import Middleware
 from streamlit import config as streamlit_config
 
-from config import ROOT, load_settings, streamlit_environment
+from config import ROOT, believe_no_forwarded_address, load_settings, streamlit_environment
 from services import runtime as runtimes
+from services.access.addresses import exposure_warning
+from services.api.headers import SecurityHeaders
 from services.api.routes import ROUTES
 from services.commands.opening import open_store
 from services.domain.errors import ConfigError, DashboardError
 from services.log_lines import set_up_logging
 from services.runtime import Runtime
+
+log = logging.getLogger(__name__)
 
 EXIT_CONFIG = 2
 
@@ -36,6 +42,7 @@ async def lifespan(_app: object) -> AsyncIterator[None]:
     global _is_serving
     _is_serving = True
     runtime = await anyio.to_thread.run_sync(_started)
+    _warn_if_exposed(runtime)
     runtimes.install(runtime)
     try:
         yield
@@ -46,7 +53,8 @@ async def lifespan(_app: object) -> AsyncIterator[None]:
 
 _opened: Runtime | None = None
 _is_serving = False
-app = st.App("pages/_shell.py", lifespan=lifespan, routes=ROUTES)
+believe_no_forwarded_address()
+app = st.App("pages/_shell.py", lifespan=lifespan, routes=ROUTES, middleware=[Middleware(SecurityHeaders)])
 
 
 def _open() -> Runtime:
@@ -69,6 +77,12 @@ def _started() -> Runtime:
         sys.stderr.flush()
         os._exit(EXIT_CONFIG)  # from the lifespan's thread SystemExit would become a stack trace of the server's
     return runtime
+
+
+def _warn_if_exposed(runtime: Runtime) -> None:
+    warning = exposure_warning(st.get_option("server.address"), is_open=runtime.access.is_open)
+    if warning:
+        log.warning("%s", warning)
 
 
 def _say(error: DashboardError) -> None:

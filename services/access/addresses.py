@@ -48,6 +48,17 @@ def is_public(listen_address: str | None) -> bool:
     return parsed is None or not parsed.is_loopback
 
 
+def exposure_warning(listen_address: str | None, *, is_open: bool) -> str:
+    """What to log where everybody who can reach the server may see everything; "" where they may not, or nobody else can."""
+    if not is_open or not is_public(listen_address):
+        return ""
+    return (
+        "EVERYBODY WHO CAN REACH THIS ADDRESS SEES EVERYTHING: the server listens on "
+        f"{listen_address or 'all addresses'} and HEATMAP_ACCESS is open; set HEATMAP_ACCESS=tiers (docs/access.md), "
+        "or STREAMLIT_SERVER_ADDRESS=127.0.0.1"
+    )
+
+
 @lru_cache(maxsize=256)
 def _is_trusted(address: str, trusted: tuple[str, ...]) -> bool:
     parsed = _parsed(address)

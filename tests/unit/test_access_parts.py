@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.access import keys as key_texts
-from services.access.addresses import bucket_of, client_address, is_public
+from services.access.addresses import bucket_of, client_address, exposure_warning, is_public
 from services.access.buckets import Buckets
 from services.access.keys import BadKey, hash_of, id_of, is_same, make_key
 from services.access.limits import (
@@ -263,6 +263,12 @@ def test_an_ipv6_subscriber_has_one_bucket_and_an_ipv4_address_its_own() -> None
 ])  # fmt: skip
 def test_an_address_that_others_can_reach_is_known(address: str | None, public: bool) -> None:
     assert is_public(address) is public
+
+
+def test_only_an_open_server_that_others_can_reach_is_warned_of() -> None:
+    assert "listens on 192.0.2.1 and HEATMAP_ACCESS is open" in exposure_warning("192.0.2.1", is_open=True)
+    assert "listens on all addresses" in exposure_warning("", is_open=True)
+    assert exposure_warning("192.0.2.1", is_open=False) == exposure_warning("127.0.0.1", is_open=True) == ""
 
 
 # --- sign-in -------------------------------------------------------------------------------------------------------------
