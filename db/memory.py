@@ -11,6 +11,7 @@ import numpy as np
 
 from db.access_memory import AccessInMemory
 from db.alert_memory import AlertsInMemory
+from db.external_memory import ExternalInMemory
 from db.finding_rules import LONGEST_LOOK_BACK_US, cluster_step_us
 from db.level_memory import LevelDrawer
 from db.level_reads import score_order
@@ -53,7 +54,7 @@ Row = TypeVar(
 Standing = TypeVar("Standing", WhaleOrder, Iceberg)
 
 
-class MemoryStore(AccessInMemory, AlertsInMemory):
+class MemoryStore(ExternalInMemory, AccessInMemory, AlertsInMemory):
     """An EventStore of dictionaries behind one lock. Reading costs O(rows of that table)."""
 
     def __init__(self, *, retention_days: int = 30, book_retention_days: int = 3) -> None:

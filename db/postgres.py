@@ -7,6 +7,7 @@ from typing import Literal
 
 from db.access_shelf import AccessInPostgres
 from db.alert_shelf import AlertsInPostgres
+from db.external_shelf import ExternalInPostgres
 from db.finding_reads import FindingReader
 from db.instrument_ids import InstrumentIds
 from db.level_reads import LevelReader
@@ -31,7 +32,7 @@ from services.domain.windows import TimeWindow, to_us
 from services.ports import AppendResult
 
 
-class PostgresStore(AlertsInPostgres, AccessInPostgres):
+class PostgresStore(AlertsInPostgres, AccessInPostgres, ExternalInPostgres):
     """An EventStore in one schema of a PostgreSQL server. `on_close` runs after the last connection is closed."""
 
     def __init__(

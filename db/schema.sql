@@ -454,3 +454,32 @@ CREATE FUNCTION refuse_change_of_audit_log() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'audit_log is append-only'; END $$;
 CREATE TRIGGER audit_log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_audit_log();
+
+-- What others say of the same market, for comparison (services/domain/external.py). `source` is who says it.
+
+CREATE TABLE external_totals (
+    source     text NOT NULL,
+    instrument text NOT NULL,
+    exchange   text NOT NULL,
+    step_s     integer NOT NULL,
+    start_time timestamptz NOT NULL,
+    long_usd   double precision NOT NULL,
+    short_usd  double precision NOT NULL,
+    PRIMARY KEY (source, instrument, start_time, exchange, step_s)
+);
+
+CREATE TABLE external_profiles (
+    source     text NOT NULL,
+    instrument text NOT NULL,
+    as_of_time timestamptz NOT NULL,
+    body       json NOT NULL,
+    PRIMARY KEY (source, instrument)
+);
+
+CREATE TABLE external_standings (
+    source     text NOT NULL,
+    instrument text NOT NULL,
+    topic      text NOT NULL,
+    body       json NOT NULL,
+    PRIMARY KEY (source, instrument, topic)
+);

@@ -20,5 +20,7 @@ def parse_queries(text: str) -> dict[str, str]:
     return queries
 
 
-_FILES: Final = ("queries.sql", "finding_queries.sql", "level_queries.sql", "alert_queries.sql", "access_queries.sql")
+_FILES: Final = (
+    "queries.sql", "finding_queries.sql", "level_queries.sql", "alert_queries.sql", "access_queries.sql", "external_queries.sql",
+)  # fmt: skip
 QUERIES: Final = parse_queries("\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in _FILES))

@@ -21,6 +21,7 @@ from services.domain.stored import BookChunk, BookTile, StoredEvent, TradeBar
 from services.domain.windows import TimeWindow
 from services.ports_access import AccessStore
 from services.ports_alerts import AlertStore
+from services.ports_external import ExternalStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class LevelStore(Protocol):
     def margin_tables(self) -> list[MarginTable]: ...
 
 
-class EventStore(FindingStore, LevelStore, AlertStore, AccessStore, Protocol):
+class EventStore(FindingStore, LevelStore, AlertStore, AccessStore, ExternalStore, Protocol):
     """Where 30 days of history live: events, what is made of them, and findings.
 
     `append` is idempotent (the same event again is a duplicate, not an error) and all-or-nothing a batch. Some rows may say more
