@@ -80,9 +80,9 @@ def _exchange(
     cut.start()
     try:
         link.request("POST", address.path, body=body, headers=dict(headers))
-        answer = link.getresponse()
-        status, retry_after = answer.status, answer.getheader("Retry-After")
-        link.read_a_little(answer)
+        with link.getresponse() as answer:
+            status, retry_after = answer.status, answer.getheader("Retry-After")
+            link.read_a_little(answer)
     except ssl.SSLCertVerificationError:
         raise Undelivered(f"the certificate of {address.host} is not valid for it") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -146,6 +146,13 @@ class _Link(http.client.HTTPConnection):
                 socket.socket.shutdown(opened, socket.SHUT_RDWR)
             except OSError:
                 self._open = None  # not connected yet, or closed already: its own timeout ends it
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        answer = super().getresponse()
+        if self.was_cut:  # which http.client takes for the end of the headers
+            answer.close()
+            raise TimeoutError
+        return answer
 
     def read_a_little(self, answer: http.client.HTTPResponse) -> None:
         """The status is all that counts; what goes wrong here is of no matter."""
