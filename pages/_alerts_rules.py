@@ -7,10 +7,11 @@ from typing import Final
 import streamlit as st
 from _alerts_data import change, inbox, last_fired
 from _alerts_form import DRAFT, begin, change_rule, record
-from _alerts_owner import owner
+from _alerts_owner import owner, visitor
 from _alerts_record import record_now
 from _loaders import desk
 
+from services.alerts.book import AlertBook
 from services.domain.alerts import AlertRule
 from services.views.alert_words import FOREVER_US, plain
 from services.views.alerts_view import RuleCard, behaviour_words, rule_cards, spec_of
@@ -99,6 +100,10 @@ def _mute(rule_id: str, hours: int | None) -> None:
 
 
 def _delete(rule_id: str) -> None:
-    change(lambda book, whose: book.delete(whose, rule_id))
+    def deleted(book: AlertBook, whose: str) -> None:
+        if book.delete(whose, rule_id):
+            desk().runtime.access.note(visitor(), "alert.delete", rule_id)
+
+    change(deleted)
     if getattr(st.session_state.get(DRAFT), "id", None) == rule_id:
         st.session_state.pop(DRAFT)

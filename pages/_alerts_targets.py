@@ -9,9 +9,10 @@ from typing import Final
 import msgspec
 import streamlit as st
 from _alerts_data import book, change, forget, outbox
-from _alerts_owner import owner
+from _alerts_owner import owner, visitor
 from _loaders import desk
 
+from services.alerts.book import AlertBook
 from services.alerts.delivery_targets import address_problem, masked_address, new_signing_key
 from services.domain.alerts import AlertTarget, TargetKind, TargetSecret
 from services.domain.errors import DashboardError
@@ -24,7 +25,7 @@ ADDRESS_HELP: Final[dict[TargetKind, str]] = {
     "webhook": "https://… that takes a POST of JSON, signed by HMAC-SHA256. Private addresses are refused unless the installation "
     "allows them. It is kept in the store and never shown again.",
 }
-NEW_KEY, N_MADE = "_new_signing_key", "_n_targets_made"
+NEW_KEY, N_MADE, TESTED = "_new_signing_key", "_n_targets_made", "_target_tested"
 
 
 def targets() -> None:
@@ -41,6 +42,7 @@ def targets() -> None:
     for target in known.targets:
         with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
             _target(target)
+    _told_test()
     _told_key()
     with st.expander("New target", icon=":material/add:", key="target_new", expanded=not known.targets):
         _new_target()
@@ -62,7 +64,11 @@ def _switch(target: AlertTarget) -> None:
 
 
 def _delete(target_id: str) -> None:
-    change(lambda alerts, whose: alerts.delete_target(whose, target_id))
+    def deleted(alerts: AlertBook, whose: str) -> None:
+        if alerts.delete_target(whose, target_id):
+            desk().runtime.access.note(visitor(), "target.delete", target_id)
+
+    change(deleted)
 
 
 def _test(target: AlertTarget) -> None:
@@ -73,10 +79,18 @@ def _test(target: AlertTarget) -> None:
             problem = "its address is not stored any more" if secret is None else runtime.courier.send_test(target, secret)
         except DashboardError as error:
             problem = error.ui_message
+    st.session_state[TESTED] = (target, problem)
+
+
+def _told_test() -> None:
+    """How the last test of this session went: it stays until the next, where toasts of alerts would cover it."""
+    target, problem = st.session_state.get(TESTED, (None, None))
+    if target is None:
+        return
     if problem is None:
-        st.toast(f"The test arrived at {plain(target.name)}.", icon=":material/check:")
+        st.success(f"The test arrived at **{plain(target.name)}**.", icon=":material/check:")
     else:
-        st.toast(f"The test did not arrive at {plain(target.name)}: {plain(problem)}", icon=":material/error:", duration="long")
+        st.error(f"The test did not arrive at **{plain(target.name)}**: {plain(problem)}.", icon=":material/error:")
 
 
 def _new_target() -> None:

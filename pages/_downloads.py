@@ -35,6 +35,7 @@ def downloads(selection: Selection, *names: str, is_smoothed: bool = False) -> N
         refused(refusal)
         return
     claims = claims_of_session()
+    names = tuple(each for each in names if visitor().tier.has_predicted or not DATASETS[each].is_predicted)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = st.selectbox(
             "Download",
@@ -76,7 +77,11 @@ def made(
         raise NotAllowed(refusal)
     settings = runtime.settings
     context = ExportContext(here.context, runtime.store, settings.source, settings.exchanges)
-    file = b"".join(export_stream(context, name, file_format, selection, is_smoothed=is_smoothed).chunks)
+    file = b"".join(
+        export_stream(
+            context, name, file_format, selection, is_smoothed=is_smoothed, has_predicted=visitor_now.tier.has_predicted
+        ).chunks
+    )
     if not runtime.access.is_open:
         runtime.access.note(visitor_now, "export", f"{selection.instrument} {name}", format=file_format, n_bytes=len(file))
     return file

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from services.access.limits import alert_refusal
-from services.access.visitor import LOCAL, Visitor
+from services.access.visitor import Visitor
 from services.alerts.book import AlertBook
 from services.alerts.rules import BadAlertRule, condition_words
 from services.api.endpoint import Answer, Asked, Endpoint, Facts
@@ -193,11 +193,12 @@ def delete_alert(asked: Asked) -> Answer:
     visitor = _owner(asked)
     rule = _their_rule(asked, visitor)
     asked.desk.runtime.alerts.delete(visitor.owner, rule.id)
+    asked.desk.runtime.access.note(visitor, "alert.delete", rule.id, name=rule.name, kind=rule.kind)
     return Answer(DeletedTold(id=rule.id), Facts(as_of_us=asked.now_us))
 
 
 def _owner(asked: Asked) -> Visitor:
-    visitor: Visitor = asked.grant.facts or LOCAL
+    visitor = asked.grant.facts
     if not visitor.is_signed_in:
         raise unauthenticated("Alert rules belong to somebody: send an API key")
     return visitor

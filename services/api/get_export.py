@@ -31,9 +31,13 @@ def get_export(asked: Asked) -> Streamed:
             window=_window(asked),
             step_s=int(values["step"]),
             is_smoothed=values["smoothed"],
+            has_predicted=asked.grant.facts.tier.has_predicted,
         )
     except BadExport as error:
         raise ApiError(400, "invalid_parameter", error.ui_message) from error
+    if not runtime.access.is_open:
+        target = f"{asked.instrument} {values['dataset']}"
+        runtime.access.note(asked.grant.facts, "export", target, format=values["format"], key=asked.grant.facts.key_id)
     return Streamed(stream.chunks, stream.media_type, stream.file_name, stream.headers)
 
 

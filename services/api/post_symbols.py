@@ -49,6 +49,7 @@ def post_symbols(asked: Asked) -> Answer:
         added=[name for name in tracked if name not in before],
         removed=[name for name in before if name not in tracked],
     )
+    runtime.access.note(asked.grant.facts, "symbols.change", ", ".join(told.tracked), added=told.added, removed=told.removed)
     log.info("tracked instruments changed: added %s, removed %s", told.added, told.removed)
     return Answer(told, Facts(as_of_us=asked.now_us, exchanges=runtime.settings.exchanges, n=len(tracked)))
 

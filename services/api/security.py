@@ -126,7 +126,8 @@ def refusal_of(visitor: Visitor, endpoint: Endpoint, values: Mapping[str, Any], 
             return refusal
     refusals = [
         instrument_refusal(tier, values["symbol"], tracked) if values.get("symbol") else None,
-        window_refusal(tier, window) if window is not None and start_us is None else None,
+        # Without a symbol it is about something of their own: their alerts.
+        window_refusal(tier, window) if window is not None and start_us is None and "symbol" in values else None,
         span_refusal(tier, start_us, now_us),
     ]
     if endpoint.scope == "export":

@@ -397,3 +397,63 @@ def test_a_key_is_made_for_at_most_ten_years_and_its_expiry_is_a_date() -> None:
     assert key.expires_us is not None
     left = from_us(key.expires_us) - datetime.now(UTC)
     assert timedelta(days=29, hours=23) < left <= timedelta(days=30)
+
+
+def test_what_is_deleted_and_exported_over_the_api_is_in_the_log_with_the_key_that_did_it(runtime: Runtime) -> None:
+    api = client_of(runtime, everything=True)
+    key = key_of(runtime, "pro", name="robot")
+    rule = {"kind": "liquidation_z", "name": "<b>", "instruments": ["BTC-USDT-PERP"]}
+    made = api.send("POST", "/api/heatmap/alerts", json=rule, headers=bearer(key))
+    assert made.status_code == 201, made.text
+    path = f"/api/heatmap/alerts/{envelope(made)['data']['id']}"
+    assert api.send("DELETE", path, headers=bearer(key)).status_code == 200
+    assert api.get("/api/heatmap/export/BTCUSDT?timeWindow=1h", headers=bearer(key)).status_code == 200
+    newest = runtime.access.audit_log(LOCAL, limit=2)
+    assert [(entry.action, entry.actor) for entry in newest] == [
+        ("export", f"key {key.id} (robot)"), ("alert.delete", f"key {key.id} (robot)")
+    ]  # fmt: skip
+    api.close()
+
+
+def test_alert_rules_are_as_many_as_the_tier_holds(runtime: Runtime, tier: Tier) -> None:
+    api = client_of(runtime, everything=True)
+    key = key_of(runtime, tier.name)
+    rule = {"kind": "liquidation_z", "instruments": ["BTC-USDT-PERP"]}
+    assert api.send("POST", "/api/heatmap/alerts", json=rule, headers=bearer(key)).status_code == 201
+    owner = f"key:{key.id}"
+    for _ in range(tier.n_alerts - 1):
+        runtime.alerts.save(runtime.alerts.draft(owner, "liquidation_z", instruments=("BTC-USDT-PERP",)))
+    answer = api.send("POST", "/api/heatmap/alerts", json=rule, headers=bearer(key))
+    assert f"Alert rule number {tier.n_alerts + 1:,} needs tier" in refused(answer, 403, "tier_required")
+    assert len(runtime.alerts.rules(owner)) == tier.n_alerts
+    unseen = rule | {"instruments": ["TRX-USDT-PERP"]}
+    changed = api.send("PATCH", f"/api/heatmap/alerts/{runtime.alerts.rules(owner)[0].id}",
+                       json={"instruments": unseen["instruments"]}, headers=bearer(key))  # fmt: skip
+    assert (changed.status_code == 200) == (tier.n_instruments is None)
+    api.close()
+
+
+def test_rules_of_one_key_are_not_anothers(runtime: Runtime) -> None:
+    api = client_of(runtime, everything=True)
+    mine, other = key_of(runtime, "pro"), key_of(runtime, "admin")
+    made = api.send(
+        "POST", "/api/heatmap/alerts", json={"kind": "liquidation_z", "instruments": ["BTC-USDT-PERP"]}, headers=bearer(mine)
+    )
+    path = f"/api/heatmap/alerts/{envelope(made)['data']['id']}"
+    assert refused(api.send("DELETE", path, headers=bearer(other)), 404, "not_found")
+    assert api.data("/api/heatmap/alerts", headers=bearer(other))["rules"] == []
+    assert len(api.data("/api/heatmap/alerts", headers=bearer(mine))["rules"]) == 1
+    api.close()
+
+
+def test_predicted_levels_are_left_out_of_the_unified_answer_and_kept_answers_do_not_mix(runtime: Runtime) -> None:
+    api = client_of(runtime, everything=True)
+    vip = key_of(runtime, "vip")
+    for _ in range(2):
+        seen = api.data("/api/heatmap/unified/BTCUSDT", headers=bearer(vip))
+        plain = api.data("/api/heatmap/unified/BTCUSDT")
+        why = plain["lacking"]["liquidation.predictedLevels"]
+        assert "Predicted levels need tier pro or vip; yours is free" in str(why)
+        assert "needs tier" not in str(seen["lacking"])
+        assert "need tier" not in str(seen["lacking"])
+    api.close()

@@ -34,6 +34,8 @@ def test_without_any_variable_every_default_is_valid() -> None:
         ("BYBIT_WS_URL", "wss://host:port", "ws:// or wss://"),
         ("BINANCE_WS_URL", "https://fstream.binance.com", "ws:// or wss://"),
         ("OKX_REST_URL", "www.okx.com", "http:// or https://"),
+        ("HEATMAP_ACCESS", "closed", "one of open, tiers"),
+        ("HEATMAP_TRUSTED_PROXIES", "nginx", "comma-separated addresses and networks such as 127.0.0.1,10.0.0.0/8"),
     ],
 )
 def test_a_bad_value_is_named_with_what_was_given_and_what_is_allowed(name: str, text: str, allowed: str) -> None:
