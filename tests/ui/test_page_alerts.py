@@ -10,6 +10,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from services.access.tiers import TIERS
+from services.access.visitor import Visitor
 from services.domain.alerts import ALERT_KINDS, AlertRule
 from services.runtime import Runtime
 from services.views.alert_words import FOREVER_US, plain
@@ -340,7 +342,10 @@ def test_a_target_is_switched_off_and_deleted(open_page: Open) -> None:
     assert store.alert_targets() == []
 
 
-@pytest.mark.parametrize(("answer", "words"), [(None, "The test arrived at My receiver."), ("it answered 410", "it answered 410")])
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(None, "The test arrived at **My receiver**."), ("it answered 410", "did not arrive at **My receiver**: it answered 410.")],
+)
 def test_a_test_is_sent_to_the_stored_address(open_page: Open, answer: str | None, words: str) -> None:
     runtime, store = world()
     store.save_alert_target(alert_target(), SECRET)
@@ -354,7 +359,7 @@ def test_a_test_is_sent_to_the_stored_address(open_page: Open, answer: str | Non
     runtime.courier = Courier()  # type: ignore[assignment]
     page = press(open_page(runtime, PAGE, alerts_tab="Delivery"), "test_target-1")
     assert asked == [(alert_target(), SECRET)]
-    assert any(words in text for text in toasts(page))
+    assert words in said(page) + "\n".join(str(each.value) for each in page.success)
 
 
 def test_a_delivery_that_was_given_up_can_be_tried_again(open_page: Open) -> None:
@@ -439,6 +444,44 @@ def test_the_sidebars_alert_is_kept_as_a_rule_by_a_press_and_not_by_a_link(open_
     page.slider(key="alert_z").set_value(4.5).run()
     assert "Kept as the rule" not in said(page)
     assert page.button(key="keep_rule").label == "Keep as a rule"
+
+
+# --- access
+
+
+def test_somebody_who_did_not_sign_in_owns_nothing_and_is_told_so(open_page: Open) -> None:
+    store = SwitchedStore()
+    store.save_alert_rule(alert_rule(name="Of the local user"))
+    fire(store, 1, NOW_US - MINUTE)
+    runtime = busy_runtime(store, access="tiers")
+    page = open_page(runtime, PAGE)
+    assert "Alert rules belong to somebody: sign in first." in said(page)
+    assert "Of the local user" not in said(page)
+    assert page.button(key="rule_new").disabled
+    assert "unread" not in said(page)
+    assert "Targets belong to somebody: sign in first." in said(open_page(runtime, PAGE, alerts_tab="Delivery"))
+    assert "0 alerts, 0 unread" in said(open_page(runtime, PAGE, alerts_tab="History")).replace("**", "")
+    press(open_page(runtime, PAGE), "keep_rule")
+    assert len(store.alert_rules()) == 1
+
+
+def test_a_rule_beyond_those_of_the_tier_is_refused_by_the_form_and_by_the_sidebar(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pro = Visitor("local", "somebody", TIERS["pro"])
+    rules = [alert_rule(f"rule-{number}", fires_at=5.0) for number in range(TIERS["pro"].n_alerts)]
+    runtime, store = world(*rules)
+    page = press(open_page(runtime, PAGE), "rule_new")
+    monkeypatch.setattr("_alerts_form.visitor", lambda: pro)
+    monkeypatch.setattr("_alert.visitor", lambda: pro)
+    press(page, "rule_save")
+    assert f"Alert rule number {len(rules) + 1} needs tier" in said(page)
+    press(page, "keep_rule")
+    assert any("needs tier" in text for text in toasts(page))
+    assert len(store.alert_rules()) == len(rules)
+    press(page, "rule_cancel")
+    press(press(page, "edit_rule-0"), "rule_save")
+    assert store.alert_rules()[0].updated_us == NOW_US
 
 
 # --- when the store is away
