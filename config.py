@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -95,6 +95,20 @@ def _url(*schemes: str) -> Callable[[str], str]:
         return text.strip().rstrip("/")
 
     return parse
+
+
+def _keyed_url(text: str) -> str:
+    scheme, host = _scheme_and_host(text)
+    if not host or not (scheme == "https" or (scheme == "http" and host in ("127.0.0.1", "localhost", "::1"))):
+        raise BadValue("a URL that begins with https:// (http:// on this machine alone: a key is sent there)")
+    return text.strip().rstrip("/")
+
+
+def _key(text: str) -> str:
+    key = text.strip()
+    if key and not (8 <= len(key) <= 200 and key.isascii() and key.isprintable() and " " not in key):
+        raise BadValue("empty, or 8 to 200 printable ASCII characters without spaces")
+    return key
 
 
 def _database_url(text: str) -> str | None:
@@ -218,6 +232,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
             "Bybit WebSocket base.", _url("ws", "wss")),
     Setting("BYBIT_REST_URL", "bybit_rest_url", "URL", "https://api.bybit.com", "http:// or https://",
             "Bybit REST base.", _url("http", "https")),
+    Setting("COINGLASS_API_KEY", "coinglass_api_key", "text", "", "empty, or your key",
+            "Your CoinGlass v4 key, to compare with what it says (docs/coinglass.md). Empty: it is never asked.", _key, True),
+    Setting("COINGLASS_URL", "coinglass_url", "URL", "https://open-api-v4.coinglass.com", "https://",
+            "CoinGlass base; the key is sent there and nowhere else.", _keyed_url),
 )  # fmt: skip
 
 
@@ -258,6 +276,8 @@ class Settings:
     okx_rest_url: str
     bybit_ws_url: str
     bybit_rest_url: str
+    coinglass_api_key: str = field(repr=False)
+    coinglass_url: str
 
     def endpoint_urls(self, exchange: str) -> tuple[str, str]:
         """The (WebSocket, REST) base URLs of an exchange."""

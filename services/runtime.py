@@ -31,6 +31,7 @@ from services.domain.instruments import Instrument
 from services.domain.margin import MarginTable
 from services.exchanges.binance_margin import bundled_margin_table
 from services.exchanges.bundled import bundled_instruments
+from services.ingest.coinglass import CoinGlassClient, CoinGlassFetcher
 from services.ingest.collector import Collector, CollectorSettings, ExchangeEndpoints
 from services.ingest.replay import ReplayCollector
 from services.live.memory import MemoryLiveState
@@ -90,6 +91,7 @@ class Runtime:
         self.courier = Courier(source=settings.source, allows_private=settings.webhook_private == "yes", clock=SystemClock())
         self._alert_engine: AlertEngine | None = None
         self._delivery: DeliveryWorker | None = None
+        self._coinglass: CoinGlassFetcher | None = None
         self._minute_desks: tuple[InstrumentDesk, ...] = ()
         self._level_desks: tuple[LevelDesk, ...] = ()
         self._simulator: SimulatorProcess | None = None
@@ -154,6 +156,9 @@ class Runtime:
             self.analyst.start()
             self._alert_engine.start()
             self._delivery.start()
+            self._coinglass = self._make_coinglass()
+            if self._coinglass is not None:
+                self._coinglass.start()
             log.info("collector started: source %s, %s", self.settings.source, ", ".join(self.settings.exchanges))
 
     def stop(self, timeout_s: float = 10.0) -> None:
@@ -167,6 +172,10 @@ class Runtime:
                 if not self._delivery.stop(0.2 * timeout_s):
                     log.warning("an alert was being sent at the end; unless that was noted it is sent again, with the same id")
                 self._delivery = None
+            if self._coinglass is not None:
+                if not self._coinglass.stop(0.1 * timeout_s):
+                    log.warning("CoinGlass was being asked at the end; the request ends at its time limit")
+                self._coinglass = None
             if self.analyst is not None:
                 if not self.analyst.stop(0.2 * timeout_s):
                     log.warning("the analyst did not end within %.0f s; it ends with its present query", 0.2 * timeout_s)
@@ -236,6 +245,14 @@ class Runtime:
             price_range_pct=settings.price_range_pct,
         )
         return open_engine(self.store, context, exchanges=settings.exchanges, health=self.health)
+
+    def _make_coinglass(self) -> CoinGlassFetcher | None:
+        """Asked with a key and about the real market only: a recorded or simulated one is not what it speaks of."""
+        settings = self.settings
+        if settings.source != "live" or not settings.coinglass_api_key:
+            return None
+        client = CoinGlassClient(settings.coinglass_url, settings.coinglass_api_key)
+        return CoinGlassFetcher(self.store, client, tracked=lambda: self.tracked, exchanges=settings.exchanges, clock=SystemClock())
 
     def _wake_alerts(self) -> None:
         engine = self._alert_engine

@@ -26,6 +26,7 @@ LAYERS: dict[str, set[str]] = {
     "services.live": {"services.ports", "services.domain"},
     "services.ingest": {
         "services.exchanges", "services.live", "services.ports", "services.domain", "services.clock", "services.version",
+        "services.ports_external",
         "services.analytics",  # its incremental detectors run on the decoding thread
     },
     "services.insights": {"services.analytics", "services.domain"},
