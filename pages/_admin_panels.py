@@ -34,6 +34,8 @@ def user_panel(access: AccessBook, here: Visitor) -> None:
     ]  # fmt: skip
     times = {name: st.column_config.DatetimeColumn(format=TIMES) for name in ("first", "last")}
     st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=times)
+    if access.rules.admins:
+        st.caption("Whom HEATMAP_ADMINS names is an admin whatever tier stands here.")
     with st.form("tier", border=False), st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         chosen = st.selectbox("User", users, format_func=user_words, key="tier_user")
         tier = st.selectbox("Tier", TIER_NAMES, key="tier_name", width=160)
