@@ -52,7 +52,7 @@ def summary(report: Report) -> None:
             st.metric(each.label, each.value, delta=each.against, delta_color="off", delta_arrow="off")
 
 
-def _made(made: Made) -> None:
+def made_caption(made: Made) -> None:
     command, origin = made_words(made)
     st.caption(f"`{command}`: {origin}.")
 
@@ -65,7 +65,7 @@ def detectors(report: Report) -> None:
         return
     st.markdown(f"{part.market} {detector_words(part)}")
     table(detector_rows(part))
-    _made(part.made)
+    made_caption(part.made)
 
 
 def oracles(report: Report) -> None:
@@ -76,7 +76,7 @@ def oracles(report: Report) -> None:
         return
     st.markdown(oracle_words(part))
     table(oracle_rows(part))
-    _made(part.made)
+    made_caption(part.made)
 
 
 def risk(report: Report) -> None:
@@ -85,10 +85,10 @@ def risk(report: Report) -> None:
         st.caption(NOT_YET)
     if report.risk is not None:
         table(var_rows(report.risk))
-        _made(report.risk.made)
+        made_caption(report.risk.made)
     if report.hawkes is not None:
         table(hawkes_rows(report.hawkes))
-        _made(report.hawkes.made)
+        made_caption(report.hawkes.made)
 
 
 def alarms(report: Report) -> None:
@@ -99,7 +99,7 @@ def alarms(report: Report) -> None:
     for title, rows in alarm_tables(report.alarms).items():
         st.markdown(f"**{title}**")
         table(rows)
-    _made(report.alarms.made)
+    made_caption(report.alarms.made)
 
 
 def recording(report: Report) -> None:
@@ -110,4 +110,4 @@ def recording(report: Report) -> None:
         return
     st.markdown(f"Made with {part.source}.")
     table(recording_rows(part))
-    _made(part.made)
+    made_caption(part.made)

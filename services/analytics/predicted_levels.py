@@ -85,6 +85,7 @@ class LevelBook:
         self._factor = [1.0, 1.0]
         self._held = np.zeros(2)  # sums of _usd by side
         self._sinks = {name: np.zeros(2) for name in LevelLedger.__slots__}
+        self._crossed = np.zeros((2, len(terms.leverages)))
         self._first_bin: int | None = None
         self._newest_cohort: int | None = None
         self._long_top, self._short_bottom = -1, self._n_bins  # no long above, no short below
@@ -203,6 +204,11 @@ class LevelBook:
         """What came in and where it went, since the book began."""
         return LevelLedger(**{name: values.copy() for name, values in self._sinks.items()})
 
+    def take_crossed(self) -> Float64:
+        """USD that the price crossed by side and tier (2, L), since it was last asked; not part of the state."""
+        crossed, self._crossed = self._crossed, np.zeros_like(self._crossed)
+        return crossed
+
     def snapshot(self, time_us: int) -> LevelSnapshot:
         """The levels now, over all ages; without bins before the first price."""
         held = self._usd if self._first_bin is not None else self._usd[:0]
@@ -231,9 +237,11 @@ class LevelBook:
         return math.floor(log_price / self.grid.bin_width) - self._n_bins // 2
 
     def _clear(self, bins: slice, which: int) -> float:
-        held = float(self._usd[bins, which].sum())
+        by_tier = self._usd[bins, which].sum(axis=(0, 1))
+        held = float(by_tier.sum())
         self._usd[bins, which] = 0.0
         self._held[which] = max(self._held[which] - held, 0.0)
+        self._crossed[which] += by_tier * self._factor[which]
         return held * self._factor[which]
 
     def _move(self, n_bins: int) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from services.simulator.instruments import Exchange, symbol_spec
 from services.simulator.margin_rates import MarginRate, margin_rate
-from services.simulator.positions import TrueMap
+from services.simulator.positions import ODDS, TrueMap
 from services.simulator.prices import MarketRegime, PriceProcess
 from services.simulator.traders import TraderPool
 
@@ -54,6 +54,7 @@ class WorldSettings:
     rate_hz     liquidations a second to aim at in the long run (TraderPool)
     quiet_s     so long the market is mixed before the regime begins: positions must be opened before they can be liquidated
     true_every_s    the true map is looked at so often, from the beginning on
+    odds        of leverages, by notional
     """
 
     regime: MarketRegime
@@ -65,6 +66,7 @@ class WorldSettings:
     rate_hz: float = 0.08
     quiet_s: int = 4 * 3_600
     true_every_s: int = 3_600
+    odds: tuple[float, ...] = ODDS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,6 +122,7 @@ class LevelWorld:
             traded_usd_hz=2.0 * settings.takers_hz * _TAKER_MEDIAN * self._typical_usd * math.exp(_TAKER_SIGMA**2 / 2),
             base_per_lot=contract.base_per_lot,
             rng=random.Random(f"{name}/traders"),
+            odds=settings.odds,
         )
         self._price = self._mark = spec.reference_price
         self._push_bps = 0.0

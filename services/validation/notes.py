@@ -1,11 +1,12 @@
 """What stands in docs/validation.md between the tables: how each of them was made and how to read it."""
 
+from collections.abc import Mapping
 from typing import Final
 
 HEAD: Final = """# Validation: how far each number can be trusted
 
 Made by `python -m services.cli validate`, which writes this page and `validation.json` from fixed seeds; no figure is typed by
-hand. It takes about three minutes on one core. `--only` measures some parts anew and leaves the others as they are, `--quick`
+hand. It takes about four minutes on one core. `--only` measures some parts anew and leaves the others as they are, `--quick`
 takes few cases, `--out` writes elsewhere. A target that is missed is shown as missed. What each number means stands in
 [methods.md](methods.md)."""
 
@@ -49,6 +50,42 @@ median and MAD of log1p of the minutes with liquidations, with the share of quie
 probability (`hurdle_score`). The plain Z, (x − mean)/σ of the USD, is the
 alternative that many know: on heavy-tailed sizes it fires several times a day at thresholds that promise one alarm in
 weeks."""
+
+LEVEL_NOTES: Final[Mapping[str, str]] = {
+    "head": """Simulated traders enter at prices that trade, with a leverage, for some minutes to some days; a fast market
+(the price process and the traders of the simulator without books and wires) tells where each of them would be liquidated. The
+model sees what a collector sees, trades and open interest, and runs with the published default: prior over leverage, 5 % of
+the volume swaps positions. What a month of a regime looks like is made up: a trend with pauses and turns, a range, a crash or
+a squeeze of some 10 % every four hours between calm spells.
+
+How to read it: real traders differ. They hold cross margin and add to positions, both of which the model does not know and
+these markets do not have; and the default prior was chosen before, not fitted to the traders here, but both are what people
+believe of leverage. The figures show that the model does what it claims when its assumptions hold, and what stays unknowable
+then.""",
+    "maps": """Recall of the heaviest tenth of 10-bps bins within ±10 % of the price, both sides joined; earth mover's
+distance and predicted over true USD by side; a look every half hour after a warm-up of 4 h. Three runs of a regime (Bybit's,
+OKX's and Binance's margin rules); open interest is read every 5 s, as on OKX and Bybit, in all of them, and every 60 s, as on
+Binance, in the short ones too. No model can reach 1: a true map is a sample of some thousand positions whose leverage nobody
+saw. *Entries known* is a model that knows the entry of every position that is left, but not its leverage. What opens and
+closes between two readings is not seen, hence less recall when they are rare.""",
+    "scores": """The score of [methods.md](methods.md) on the long run of each regime, Bybit's rule: gains in nats a
+liquidation over volatility and over maps of other times, with 95 % intervals by blocks of an hour. The true map of five
+minutes before is scored beside the predicted one: what it cannot foretell, no model can. In a market without direction most
+who are liquidated had opened within those five minutes. A feed that tells of one liquidation a second at most leaves out what
+comes in bursts, which levels foretell best: the skill shown for Binance and OKX is understated.""",
+    "shuffles": """The same times, each with the distance from the mid of another liquidation. Nothing that a map knows can
+help then, so the score must not call it skill.""",
+    "fits": """The prior fitted to the first half, used on the second. *Amounts*: what the price crossed must have been
+liquidated (`level_flows.fit_prior_to_flows`, for feeds that tell of every liquidation). *Places*: the log score of the place
+of each liquidation within the map of five minutes before (`level_calibration.calibrate`); its gain is that of the first
+half's last third. Traders as the default has them leave little to find; of bolder ones (half of the USD at 75x and above)
+there is much. Places do not tell leverage: whoever opened within the five minutes is on no map, and how far the price goes is
+taken for how much leverage there is, so that the score rises while the prior leaves the truth and the map with it.""",
+    "chain": """26 minutes of the simulated exchanges after a day of past: frames, REST history and margin tiers go through
+the adapters, the store and the level desk; tiles are read as the pages do, and compared with the truth log.""",
+    "formulas": """Each example of the exchanges' documentation that we know of, by our functions;
+[liquidation_prices.md](liquidation_prices.md) says what was seen where. Without a documented figure nothing can be compared.""",
+}
 
 RECORDING_NOTE: Final = """There is no truth beside a real recording: it shows that the detectors run on it without errors,
 what they found, and which numbers say that they do not know enough yet, in the words of the pages."""

@@ -19,6 +19,9 @@ from services.validation import oracles_book, oracles_liquidations, oracles_risk
 from services.validation.cases import run_check
 from services.validation.coverage_risk import hawkes_rows, var_rows
 from services.validation.false_alarms import poisson_rows, simulator_rows
+from services.validation.level_chain import chain_rows
+from services.validation.level_formulas import formula_rows
+from services.validation.levels_simulated import REGIMES, Scale, level_rows
 from services.validation.real_recording import recording_rows
 from services.validation.score_icebergs import score_icebergs, score_whale_trades
 from services.validation.score_leverage import leverage_or_why, score_leverage, score_own_leverage
@@ -26,7 +29,17 @@ from services.validation.score_liquidations import score_clusters
 from services.validation.score_walls import score_walls
 from services.validation.simulated import INSTRUMENT, Heard, Label, listen, require_sound, simulate
 from services.version import VERSION
-from services.views.measured import AlarmPart, DetectorPart, HawkesPart, Made, OraclePart, RecordingPart, Report, RiskPart
+from services.views.measured import (
+    AlarmPart,
+    DetectorPart,
+    HawkesPart,
+    LevelPart,
+    Made,
+    OraclePart,
+    RecordingPart,
+    Report,
+    RiskPart,
+)
 
 SEED: Final = 20_260_101
 _QUICK_SHARE: Final = 0.05
@@ -118,6 +131,26 @@ def alarm_part(task: Task) -> AlarmPart:
     return AlarmPart(rows=tuple(rows), made=task.made("alarms", _SEEDED, since))
 
 
+def level_part(task: Task) -> LevelPart:
+    """Predicted levels: formulas, maps beside true ones, scores, shuffles, calibrations, and the whole chain once."""
+    since = time.monotonic()
+    scale, regimes, minutes, past_days = Scale(), REGIMES, 26, 1.0
+    if task.is_quick:
+        scale = Scale(hours=15.0, fit_hours=14.0, exchanges=("bybit",), n_shuffles=2, takers_hz=1.0)
+        regimes, minutes, past_days = REGIMES[:1], 11, 0.25
+    found = level_rows(seed=SEED, scale=scale, say=task.say, regimes=regimes)
+    chain = chain_rows(task.scratch, task.open_store, seed=SEED, minutes=minutes, past_days=past_days, say=task.say)
+    return LevelPart(
+        formulas=tuple(formula_rows()),
+        maps=tuple(found.maps),
+        scores=tuple(found.scores),
+        shuffles=tuple(found.shuffles),
+        fits=tuple(found.fits),
+        chain=tuple(chain),
+        made=task.made("levels", _SEEDED, since),
+    )
+
+
 def recording_part(task: Task) -> RecordingPart | None:
     """A real recording, where one was named."""
     if task.recording is None:
@@ -136,6 +169,7 @@ PARTS: Final[Mapping[str, Callable[[Task], msgspec.Struct | None]]] = {
     "risk": risk_part,
     "hawkes": hawkes_part,
     "alarms": alarm_part,
+    "levels": level_part,
     "recording": recording_part,
 }
 

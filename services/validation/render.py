@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
-from services.validation.notes import ALARM_NOTE, DETECTOR_NOTE, HAWKES_NOTE, HEAD, ORACLE_NOTE, RECORDING_NOTE, RISK_NOTE
-from services.views.measured import AlarmPart, DetectorPart, HawkesPart, OraclePart, RecordingPart, Report, RiskPart
+from services.validation.notes import (
+    ALARM_NOTE,
+    DETECTOR_NOTE,
+    HAWKES_NOTE,
+    HEAD,
+    LEVEL_NOTES,
+    ORACLE_NOTE,
+    RECORDING_NOTE,
+    RISK_NOTE,
+)
+from services.views.measured import AlarmPart, DetectorPart, HawkesPart, LevelPart, OraclePart, RecordingPart, Report, RiskPart
+from services.views.validation_levels import TITLES, level_tables, level_words
 from services.views.validation_words import (
     MISSED,
     UNMEASURED,
@@ -23,7 +33,7 @@ from services.views.validation_words import (
 )
 
 _NOT_YET: Final = "Not measured yet."
-Shown = TypeVar("Shown", bound=OraclePart | DetectorPart | RiskPart | HawkesPart | AlarmPart | RecordingPart)
+Shown = TypeVar("Shown", bound=OraclePart | DetectorPart | RiskPart | HawkesPart | AlarmPart | LevelPart | RecordingPart)
 
 
 def render(report: Report) -> str:
@@ -35,6 +45,7 @@ def render(report: Report) -> str:
         _section("Coverage of value at risk", report.risk, lambda part: (RISK_NOTE, _table(var_rows(part)))),
         _section("Branching ratio of liquidations", report.hawkes, lambda part: (HAWKES_NOTE, _table(hawkes_rows(part)))),
         _section("False alarms of the rate alert", report.alarms, _alarms),
+        _section("Predicted liquidation levels", report.levels, _levels),
         _section("A real recording", report.recording, _recording),
     ]
     return "\n\n".join(parts) + "\n"
@@ -59,6 +70,15 @@ def _alarms(part: AlarmPart) -> Iterable[str]:
     yield ALARM_NOTE
     for title, rows in alarm_tables(part).items():
         yield f"**{title}**"
+        yield _table(rows)
+
+
+def _levels(part: LevelPart) -> Iterable[str]:
+    yield LEVEL_NOTES["head"]
+    yield level_words(part)
+    for name, rows in level_tables(part).items():
+        yield f"**{TITLES[name]}**"
+        yield LEVEL_NOTES[name]
         yield _table(rows)
 
 

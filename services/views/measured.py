@@ -13,7 +13,7 @@ import msgspec
 from services.domain.errors import ConfigError
 
 FORMAT: Final = 1
-PART_NAMES: Final = ("oracles", "detectors", "risk", "hawkes", "alarms", "recording")
+PART_NAMES: Final = ("oracles", "detectors", "risk", "hawkes", "alarms", "levels", "recording")
 REPORT_PATH: Final = Path(__file__).parents[2] / "docs" / "validation.json"
 
 
@@ -126,6 +126,120 @@ class RecordingRow(msgspec.Struct, frozen=True, kw_only=True):
     is_given: bool
 
 
+class Bounded(msgspec.Struct, frozen=True, kw_only=True):
+    """A number with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class LevelMapRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Predicted maps beside true ones in one regime: means over `n_looks` looks at `n_runs` markets, with the default prior.
+
+    `read_every_s`: how often open interest was read. Recall of the heaviest tenth of bins within ±10 % (10 bps each); what a
+    shuffled map would reach, and a model that knows every entry, but no leverage (`of_entries`); earth mover's distance, and
+    predicted over true USD, by side.
+    """
+
+    regime: str
+    read_every_s: int
+    recall: float
+    least_recall: float
+    recall_usd: float
+    by_chance: float
+    of_entries: float
+    long_emd_bps: float
+    short_emd_bps: float
+    long_ratio: float
+    short_ratio: float
+    n_looks: int
+    n_runs: int
+    target: float | None
+
+    @property
+    def is_met(self) -> bool | None:
+        """None where there is no target."""
+        return None if self.target is None else self.recall >= self.target
+
+
+class LevelScoreRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What the score says of maps (`what`) on `n` liquidations in `n_blocks` hours; gains in nats a liquidation."""
+
+    regime: str
+    what: str
+    n: int
+    n_blocks: int
+    over_volatility: Bounded
+    over_other_times: Bounded
+    map_over_uniform: Bounded
+    decile_lift: Bounded
+    coverage: tuple[float, ...]
+    verdict: str
+
+
+class LevelShuffleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The score of shuffled liquidations: `n_measurable` of `n_shuffles` were called skill, which none should be."""
+
+    regime: str
+    n_shuffles: int
+    n_measurable: int
+    mean_gain: float
+    largest_gain: float
+
+
+class LevelFitRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A calibration on the first half of a market, used in the second.
+
+    `method`: "amounts" (what was crossed was liquidated) or "places" (the log score, whose `gain` is that of the first half's last
+    third). `distance`: total variation from the true leverages. Recall with the default, with the fit, with the true leverages.
+    """
+
+    regime: str
+    traders: str
+    method: str
+    distance: float
+    fitted_distance: float
+    recall: float
+    fitted_recall: float
+    true_recall: float
+    skill: float
+    fitted_skill: float
+    gain: Bounded | None
+    n_fitted: int
+
+
+class LevelChainRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The same looks where everything is real but the market: frames, decoding, store, desk, tiles."""
+
+    exchange: str
+    minutes: float
+    recall: float
+    by_chance: float
+    long_emd_bps: float
+    short_emd_bps: float
+    n_looks: int
+
+
+class FormulaRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A worked example of an exchange's documentation. `documented` is None where its result was not seen."""
+
+    exchange: str
+    example: str
+    source: str
+    documented: float | None
+    ours: float
+
+    @property
+    def difference(self) -> float | None:
+        return None if self.documented is None else self.ours - self.documented
+
+    @property
+    def is_met(self) -> bool | None:
+        """To the cent; None where there is nothing to compare with."""
+        return None if self.difference is None else abs(self.difference) < 0.005
+
+
 class OraclePart(msgspec.Struct, frozen=True, kw_only=True):
     made: Made
     rows: tuple[OracleRow, ...]
@@ -152,6 +266,16 @@ class AlarmPart(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[AlarmRow, ...]
 
 
+class LevelPart(msgspec.Struct, frozen=True, kw_only=True):
+    made: Made
+    formulas: tuple[FormulaRow, ...]
+    maps: tuple[LevelMapRow, ...]
+    scores: tuple[LevelScoreRow, ...]
+    shuffles: tuple[LevelShuffleRow, ...]
+    fits: tuple[LevelFitRow, ...]
+    chain: tuple[LevelChainRow, ...]
+
+
 class RecordingPart(msgspec.Struct, frozen=True, kw_only=True):
     made: Made
     source: str
@@ -167,6 +291,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     risk: RiskPart | None = None
     hawkes: HawkesPart | None = None
     alarms: AlarmPart | None = None
+    levels: LevelPart | None = None
     recording: RecordingPart | None = None
 
 

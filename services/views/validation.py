@@ -92,6 +92,10 @@ def headlines(report: Report) -> list[Headline]:
     if report.detectors is not None:
         aimed = [row for row in report.detectors.rows if row.target is not None]
         found.append(Headline("Detector targets met", f"{sum(bool(row.is_met) for row in aimed)} of {len(aimed)}", "target: all"))
+    if report.levels is not None:
+        maps = [row for row in report.levels.maps if row.target is not None]
+        label = "Recall targets of predicted levels met"
+        found.append(Headline(label, f"{sum(bool(row.is_met) for row in maps)} of {len(maps)}", "target: all"))
     if report.hawkes is not None:
         fits = report.hawkes.rows
         label = f"Branching ratios recovered within {fits[0].target:g}"
