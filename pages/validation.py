@@ -10,6 +10,7 @@ from _controls import controls
 from _downloads import downloads
 from _panels import empty_state
 from _validation_history import history
+from _validation_levels import levels
 from _validation_tables import alarms, detectors, oracles, recording, risk, summary
 
 from services.views.answers import Lacking
@@ -28,6 +29,7 @@ def tabs(report: Report) -> None:
         "On this history": lambda: history(chosen.selection),
         "Oracles": lambda: oracles(report),
         "Risk on simulated truth": lambda: risk(report),
+        "Predicted levels": lambda: levels(report),
         "False alarms": lambda: alarms(report),
         "A real recording": lambda: recording(report),
     }

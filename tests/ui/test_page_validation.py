@@ -34,6 +34,7 @@ def test_the_detectors_are_shown_with_the_command_that_measures_them_again(open_
     [
         ("Oracles", "Largest deviation"),
         ("Risk on simulated truth", "Kupiec p"),
+        ("Predicted levels", "Recall"),
         ("False alarms", "Nominal, min a day"),
         ("A real recording", "Says"),
     ],
