@@ -279,6 +279,11 @@ class Settings:
     coinglass_api_key: str = field(repr=False)
     coinglass_url: str
 
+    @property
+    def asks_coinglass(self) -> bool:
+        """Whether CoinGlass may have been asked: with a key here, or by a collector elsewhere, whose key is not ours to know."""
+        return bool(self.coinglass_api_key) or self.role == "web"
+
     def endpoint_urls(self, exchange: str) -> tuple[str, str]:
         """The (WebSocket, REST) base URLs of an exchange."""
         return getattr(self, f"{exchange}_ws_url"), getattr(self, f"{exchange}_rest_url")

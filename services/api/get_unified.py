@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from services.access.limits import predicted_refusal
 from services.api import payload_basic as basic
@@ -18,6 +17,7 @@ from services.api.get_levels import NO_MAP, scores
 from services.api.get_liquidity import PooledBand, books_told, pooled_bands
 from services.api.parameters import EXCHANGE, SYMBOL, TIME_WINDOW
 from services.api.payload_basic import LackingTold, Reasons
+from services.api.payload_external import CoinGlassTold, coinglass
 from services.api.steady import AtHand
 from services.api.told import Payload
 from services.views.answers import Lacking, attempt
@@ -82,7 +82,7 @@ class LiquidationSection(Payload):
 class ExternalSection(Payload):
     """What others say, for comparison; null where it is not configured."""
 
-    coinglass: dict[str, Any] | None
+    coinglass: CoinGlassTold | None
 
 
 class UnifiedTold(Payload):
@@ -114,7 +114,7 @@ def get_unified(asked: Asked) -> Answer:
         mid=view.mid,
         liquidity=_liquidity(asked, selection, view, at_hand, reasons),
         liquidation=_liquidation(asked, selection, view, at_hand, reasons),
-        external=ExternalSection(coinglass=None),
+        external=ExternalSection(coinglass=coinglass(desk, selection, at_hand, reasons)),
         insights=_insights(asked, selection, view, at_hand, reasons),
         lacking=reasons.told,
     )

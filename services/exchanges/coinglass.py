@@ -71,8 +71,8 @@ def symbol_at(exchange: str, instrument: str) -> str:
 def totals_request(exchange: str, instrument: str, *, step_s: int, n_spans: int) -> RestRequest:
     """The liquidation history of one contract: its newest `n_spans` spans, at most 1,000, the one that fills among them.
 
-    Docs: https://docs.coinglass.com/reference/liquidation-history. start_time and end_time are ignored by the server (?), so that
-    the newest are asked for each time.
+    Docs (of a coin's, which is alike): https://docs.coinglass.com/reference/aggregated-liquidation-history
+    The server ignores start_time and end_time (?), so that the newest are asked for each time.
     """
     asked = {
         "exchange": EXCHANGE_NAMES[exchange], "symbol": symbol_at(exchange, instrument), "interval": INTERVALS[step_s],
@@ -82,8 +82,8 @@ def totals_request(exchange: str, instrument: str, *, step_s: int, n_spans: int)
 
 
 def levels_request(instrument: str) -> RestRequest:
-    """The heatmap of a coin over all exchanges. Docs: https://docs.coinglass.com/reference/liquidation-aggregate-heatmap
-    (needs Professional or Enterprise)."""
+    """The heatmap of a coin over all exchanges. Docs (of model 2):
+    https://docs.coinglass.com/reference/liquidation-aggregate-heatmap-model2 (needs Professional or Enterprise)."""
     asked = {"symbol": _parts(instrument)[0], "range": RANGE}
     return RestRequest(path=f"/api/futures/liquidation/aggregated-heatmap/{MODEL}?{urlencode(asked)}")
 

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from config import load_settings
 from db.memory import MemoryStore
+from services.domain.errors import ConfigError
 from services.domain.external import COINGLASS, ExternalStanding
 from services.domain.windows import TimeWindow
 from services.ingest.coinglass import (
@@ -25,7 +27,7 @@ from services.ingest.coinglass import (
 from tests.integration import coinglass_server as server_side
 from tests.integration.coinglass_server import GOOD_KEY, HEATMAP, HISTORY, CoinGlassServer, Reply
 from tests.store_rows import BTC, ETH, HOUR, MINUTE
-from tests.ui.world import NOW_US, FixedClock
+from tests.ui.world import NOW_US, FixedClock, runtime_of
 
 ALL_DAYS = TimeWindow(NOW_US - 40 * DAY_US, NOW_US + DAY_US)
 
@@ -252,3 +254,27 @@ def test_a_server_that_is_not_there_is_said_without_the_key(caplog: pytest.LogCa
 def test_the_thread_starts_and_ends(world: World) -> None:
     world.fetcher.start()
     assert world.fetcher.stop(5.0)
+
+
+@pytest.mark.parametrize(("source", "key", "is_asked"), [("live", GOOD_KEY, True), ("live", "", False), ("sim", GOOD_KEY, False)])
+def test_it_is_asked_with_a_key_and_about_the_real_market_only(source: str, key: str, is_asked: bool) -> None:
+    runtime = runtime_of(load_settings({"HEATMAP_SOURCE": source, "COINGLASS_API_KEY": key}, env_file=None))
+    assert (runtime._make_coinglass() is not None) == is_asked
+    assert GOOD_KEY not in repr(runtime.settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("COINGLASS_API_KEY", "has a space", "without spaces"),
+        ("COINGLASS_API_KEY", "short", "8 to 200"),
+        ("COINGLASS_API_KEY", "schlüssel-123", "ASCII"),
+        ("COINGLASS_URL", "http://open-api-v4.coinglass.com", "https://"),
+        ("COINGLASS_URL", "ftp://127.0.0.1", "https://"),
+    ],
+)
+def test_a_key_or_address_that_cannot_be_right_is_refused_without_showing_the_key(name: str, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as raised:
+        load_settings({name: text}, env_file=None)
+    assert name in str(raised.value)
+    assert (text in str(raised.value)) == (name == "COINGLASS_URL")
