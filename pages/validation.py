@@ -9,6 +9,7 @@ import streamlit as st
 from _controls import controls
 from _downloads import downloads
 from _panels import empty_state
+from _validation_external import external
 from _validation_history import history
 from _validation_levels import levels
 from _validation_tables import alarms, detectors, oracles, recording, risk, summary
@@ -27,6 +28,7 @@ def tabs(report: Report) -> None:
     shown: dict[str, Callable[[], None]] = {
         "Detectors": lambda: detectors(report),
         "On this history": lambda: history(chosen.selection),
+        "CoinGlass": lambda: external(chosen.selection),
         "Oracles": lambda: oracles(report),
         "Risk on simulated truth": lambda: risk(report),
         "Predicted levels": lambda: levels(report),
