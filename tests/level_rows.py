@@ -77,7 +77,8 @@ def simulated(
         book.step(inflow, low=low, high=high, close=close, time_us=end_us)
         passed = _passed(rng, held, low, high, events_a_usd)
         for nth, (price, is_long) in enumerate(passed):
-            market.liquidations.append(_liquidation(rng, start_us, nth, price, is_long=is_long, exchange=exchange))
+            event = _liquidation(rng, start_us, nth, price, is_long=is_long, exchange=exchange, usd=1 / events_a_usd)
+            market.liquidations.append(event)
         market.minutes.append(market_minute(start_us, exchange=exchange, mid_close=close))
         if tiles.takes(end_us):
             found = book.snapshot(end_us)
@@ -135,11 +136,14 @@ def _passed(
     return found
 
 
-def _liquidation(rng: np.random.Generator, start_us: int, nth: int, price: float, *, is_long: bool, exchange: str) -> Liquidation:
+def _liquidation(
+    rng: np.random.Generator, start_us: int, nth: int, price: float, *, is_long: bool, exchange: str, usd: float
+) -> Liquidation:
     at_us = start_us + int(rng.integers(0, MINUTE))
     return liquidation(
         at_us, exchange=exchange, position_side="long" if is_long else "short", price=Decimal(repr(round(price, 1))),
         price_kind="average_fill", dedupe_key=f"{exchange}:{start_us}:{nth}",
+        size_base=Decimal(repr(round(usd / price, 6))), notional_usd=Decimal(repr(round(usd, 2))),
     )  # fmt: skip
 
 
@@ -152,4 +156,14 @@ def at_other_times(source: Market, seed: int) -> list[Liquidation]:
     return [
         msgspec.structs.replace(event, price=Decimal(repr(round(mid * ratio, 1))))
         for event, mid, ratio in zip(events, mids, ratios.tolist(), strict=True)
+    ]
+
+
+def in_other_minutes(source: Market, seed: int) -> list[Liquidation]:
+    """The market's liquidations, those of each minute moved to another: no level that was crossed then can account for them."""
+    minutes = np.random.default_rng(seed).permutation((source.end_us - BEGIN) // MINUTE).tolist()
+    moved_us = [minutes[(each.event_time_us - BEGIN) // MINUTE] * MINUTE for each in source.liquidations]
+    return [
+        msgspec.structs.replace(event, event_time_us=BEGIN + start_us + event.event_time_us % MINUTE)
+        for event, start_us in zip(source.liquidations, moved_us, strict=True)
     ]

@@ -1,7 +1,7 @@
-"""Predicted levels of past days made anew from stored rows, for several candidates at once: what a calibration compares.
+"""Predicted levels of past days made anew from stored rows: what a calibration counts.
 
 Steps are of a minute, where the desk's are of 5 s (services/analyst/level_track.py): what was opened and liquidated within one
-minute is not told apart, and a month of four candidates takes a minute instead of ten.
+minute is not told apart, and a month takes a tenth of the time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import numpy as np
 
 from services.analyst.level_feed import MINUTE_US, FeedRows
 from services.analyst.level_terms_source import TermsInUse
-from services.analyst.level_track import candle_profile, current_map
-from services.analytics.level_history import about_mid
+from services.analyst.level_track import candle_profile
 from services.analytics.position_inflow import InflowMeter, InflowRule, OpenInterest, TradeProfile, nothing
 from services.analytics.predicted_levels import LevelBook
 from services.domain.events import Float64
@@ -40,11 +39,10 @@ class Step(NamedTuple):
 
 
 class LevelRun:
-    """The book that one candidate makes of the steps."""
+    """The book that the steps make. `terms` stay as they are."""
 
     def __init__(self, terms: TermsInUse) -> None:
-        self._meter, self._book = InflowMeter(terms.inflow()), LevelBook(terms.level_terms())
-        self.bin_width = self._book.grid.bin_width
+        self._meter, self.book = InflowMeter(terms.inflow()), LevelBook(terms.level_terms())
 
     def step(self, step: Step) -> None:
         if step.is_whole:
@@ -52,16 +50,15 @@ class LevelRun:
         else:
             self._meter.reset()
             inflow = _MISSED
-        self._book.step(inflow, low=step.low, high=step.high, close=step.close, time_us=step.end_us)
+        self.book.step(inflow, low=step.low, high=step.high, close=step.close, time_us=step.end_us)
 
     def restart(self) -> None:
         """What follows is told by others: it is not compared with what came before."""
         self._meter.reset()
 
-    def by_tier(self, mid: float) -> Float64:
-        """(B, L) USD of both sides within ±10 % of the mid."""
-        first_bin, usd = current_map(self._book)
-        return about_mid(usd.sum(axis=1), first_bin, mid, bin_width=self.bin_width)
+    def take_crossed(self) -> Float64:
+        """(2, L) USD that the price crossed since it was last asked, by side and tier."""
+        return self.book.take_crossed()
 
 
 def minute_steps(rows: FeedRows, window: TimeWindow) -> Iterator[Step]:

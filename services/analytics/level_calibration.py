@@ -1,4 +1,6 @@
-"""The leverage prior and the turnover of predicted levels, fitted to past liquidations (docs/methods.md, predicted levels).
+"""The leverage prior and the turnover of predicted levels, fitted to the places of past liquidations: for comparison only.
+
+It does not identify leverage, and no map is made with it (docs/decisions/0014); validation shows it beside flow_calibration.py.
 
 A map is linear in the prior: mass by tier, divided by the prior it was made with, is what a prior of 1 would have made. So one run
 of the book gives the log score of every prior. Turnover, which moves positions in time, needs a run for each candidate.

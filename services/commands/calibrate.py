@@ -1,4 +1,4 @@
-"""`calibrate`: fits the leverage prior and the turnover of predicted levels to stored liquidations, and stores what is worth it."""
+"""`calibrate`: fits the leverage prior of predicted levels to stored liquidations, and stores what is worth it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from config import load_settings
 from services.analytics.level_terms import LEVERAGES
-from services.analytics.position_inflow import InflowParameters
 from services.clock import SystemClock
 from services.commands.opening import open_store
 from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.errors import ConfigError
 from services.domain.instruments import EXCHANGES, BadInstrumentName, canonical_instrument
+from services.domain.levels import Interval
 from services.domain.windows import from_us, to_us
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fit each contract on each exchange and say what came of it; 0 also where there is not enough data, which is an answer.
+    """Fit each contract on each exchange and say what came of it; 0 also where nothing can be fitted, which is an answer.
 
     ConfigError for an option that is wrong; StoreError where the store is away, or another calibration stored the version first.
     """
@@ -71,33 +71,33 @@ def report(fit: LevelFit, *, is_dry: bool) -> Iterator[str]:
     kept = f"version {fit.in_use} stays in use" if fit.in_use else "the published default stays in use"
     found = fit.found
     if found is None:
-        yield f"{name}: not enough data. {fit.why_not}; {kept}"
+        yield f"{name}: {fit.why_not}; {kept}"
         return
     yield (
-        f"{name}: {found.n} liquidations with a map, in {found.n_blocks} different hours, "
+        f"{name}: {found.n} liquidations where all were watched, in {found.n_blocks} different hours, "
         f"{_date(found.fitted_from_us)} to {_date(found.fitted_until_us)}"
     )
-    yield _row("leverage", (f"{leverage}x" for leverage in LEVERAGES), "turnover")
-    yield _row("default", _shares(fit.default), f"{100 * InflowParameters().turnover_share:g} %")
-    yield _row("fitted", _shares(found.prior), f"{100 * found.turnover_share:g} %")
-    yield f"  gain over the default {_nats(found.gain, found.low, found.high)}"
-    yield f"  gain over maps of other times {_nats(*fit.knowledge)}"
+    yield _row("leverage", (f"{leverage}x" for leverage in LEVERAGES))
+    yield _row("default", _shares(fit.default))
+    yield _row("fitted", _shares(found.prior))
+    yield f"  gain over the default {_nats(found.gain)}"
+    yield f"  gain over the same USD spread as the price moved {_nats(found.knowledge)}"
     if fit.parameters is not None and is_dry:
         yield f"  worth it: version {fit.parameters.version} would be stored, and was not (--dry-run); {kept}"
     elif fit.parameters is not None:
         yield f"  worth it: stored as version {fit.parameters.version}, in use within the hour; only later liquidations score it"
-    elif not fit.knowledge.low > 0:
-        yield f"  no measurable skill: maps of other times may do as well, and no prior can mend that; {kept}"
+    elif not found.knowledge.low > 0:
+        yield f"  no measurable skill: how far the price moved may say as much as levels do, and no prior can mend that; {kept}"
     else:
         yield f"  not worth it: the gain over the default may be none; {kept}"
 
 
-def _nats(value: float, low: float, high: float) -> str:
-    return f"{value:+.4f} nats a liquidation, 95 % from {low:+.4f} to {high:+.4f}, on the last third of the time"
+def _nats(gain: Interval) -> str:
+    return f"{gain.value:+.4f} nats a liquidated USD, 95 % from {gain.low:+.4f} to {gain.high:+.4f}, on the last third of the time"
 
 
-def _row(name: str, cells: Iterable[str], last: str) -> str:
-    return f"  {name:<9}{''.join(f'{cell:>8}' for cell in cells)}{last:>10}"
+def _row(name: str, cells: Iterable[str]) -> str:
+    return f"  {name:<9}{''.join(f'{cell:>8}' for cell in cells)}"
 
 
 def _shares(prior: Iterable[float]) -> Iterator[str]:

@@ -104,11 +104,11 @@ class LevelScore(msgspec.Struct, frozen=True, kw_only=True, tag="level_score", g
 
 
 class LevelParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """A calibration of one instrument on one exchange (analytics/level_calibration.py), in use from `created_us` on.
+    """A calibration of one instrument on one exchange (analytics/flow_calibration.py), in use from `created_us` on.
 
     `version` counts from 1; version 0 is the published default, which is not stored. `prior` are shares of `leverages`, sum 1.
-    `gain` in nats per event over the default, on the last third of the past. Nothing at or after `fitted_until_us` was looked at,
-    so that only later liquidations may be scored with it.
+    `gain` in nats per liquidated USD over the default, on the last third of the past. Nothing at or after `fitted_until_us` was
+    looked at, so that only later liquidations may be scored with it.
     """
 
     exchange: str

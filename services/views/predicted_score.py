@@ -154,7 +154,8 @@ def parameters_words(found: ExchangeScore) -> str:
     if fit is None:
         kind = "the published default" if found.score.parameters_version == 0 else f"version {found.score.parameters_version}"
         return f"{name}: leverage prior {kind}, not calibrated."
-    gain = f", {gain_words(fit.gain)} over the default ({interval_words(fit.gain)})" if math.isfinite(fit.gain.value) else ""
+    is_known = math.isfinite(fit.gain.value)
+    gain = f", {fit.gain.value:+.2f} nats/liquidated USD over the default ({interval_words(fit.gain)})" if is_known else ""
     shares = ", ".join(f"{each}x {share:.0%}" for each, share in zip(fit.leverages, fit.prior, strict=True))
     return (
         f"{name}: calibration {fit.version} of {day_text(fit.created_us)}, fitted on {fit.n:,} liquidations from "

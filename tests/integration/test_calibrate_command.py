@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from config import load_settings
@@ -15,15 +16,18 @@ from services.commands.opening import open_store
 from services.domain.windows import from_us
 from services.exchanges.binance_margin import bundled_margin_table
 from services.ports import EventStore
-from tests.level_rows import EXCHANGE, FIFTY, Market, at_other_times, simulated
+from tests.level_rows import FIFTY, Market, in_other_minutes, simulated
 from tests.store_rows import BTC
 
 pytestmark = pytest.mark.postgres
 
 
+EXCHANGE = "bybit"  # its feed tells of every liquidation
+
+
 @cache
 def market() -> Market:
-    return simulated(2, n_minutes=3_000, prior=FIFTY)
+    return simulated(2, n_minutes=3_000, prior=FIFTY, exchange=EXCHANGE)
 
 
 UNTIL = "2024-10-06T02:00+00:00"
@@ -37,7 +41,7 @@ def stored(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HEATMAP_DATA_DIR", str(tmp_path))
     store = open_store(load_settings())
     store.append([*market().bars, *market().metrics, *market().minutes])
-    store.save_margin_tables([bundled_margin_table("BTC-USDT-PERP")])
+    store.save_margin_tables([msgspec.structs.replace(bundled_margin_table("BTC-USDT-PERP"), exchange=EXCHANGE)])
     yield store
     store.close()
 
@@ -51,20 +55,20 @@ def test_what_is_worth_it_is_stored_and_a_dry_run_only_says_so(stored: EventStor
     assert stored.level_parameters(EXCHANGE, BTC) == []
     assert main(["calibrate", *OF_ONE]) == 0
     said = capsys.readouterr().out
-    assert "BTC-USDT-PERP on Binance: 2614 liquidations with a map, in 42 different hours" in said
+    assert "BTC-USDT-PERP on Bybit: 29680 liquidations where all were watched, in 42 different hours" in said
     assert "worth it: stored as version 1, in use within the hour" in said
     (first,) = stored.level_parameters(EXCHANGE, BTC)
     assert (first.version, first.fitted_until_us) == (1, market().end_us)
     assert first.prior[4] > 0.5
     assert f"{100 * first.prior[4]:.1f} %" in said
-    assert f"{first.gain.value:+.4f} nats a liquidation" in said
+    assert f"{first.gain.value:+.4f} nats a liquidated USD" in said
 
 
-def test_liquidations_that_no_level_foretold_store_nothing(stored: EventStore, capsys: pytest.CaptureFixture[str]) -> None:
-    stored.append(at_other_times(market(), 0))
+def test_liquidations_of_other_minutes_store_nothing(stored: EventStore, capsys: pytest.CaptureFixture[str]) -> None:
+    stored.append(in_other_minutes(market(), 0))
     assert main(["calibrate", *OF_ONE]) == 0
     said = capsys.readouterr().out
-    assert "no measurable skill: maps of other times may do as well" in said
+    assert "no measurable skill: how far the price moved may say as much as levels do" in said
     assert "the published default stays in use" in said
     assert stored.level_parameters(EXCHANGE, BTC) == []
 
@@ -73,8 +77,8 @@ def test_too_little_data_is_said_and_is_no_failure(stored: EventStore, capsys: p
     stored.append(market().liquidations[:40])
     assert main(["calibrate", "--instrument", "BTCUSDT,ETHUSDT", *OF_ONE[2:]]) == 0
     said = capsys.readouterr().out
-    assert "BTC-USDT-PERP on Binance: not enough data. A calibration, counted in liquidations with a map, needs 60, and" in said
-    assert "ETH-USDT-PERP on Binance: not enough data." in said
+    assert "BTC-USDT-PERP on Bybit: not enough data. A calibration of leverage, counted in hours with liquidations" in said
+    assert "ETH-USDT-PERP on Bybit: not enough data." in said
     assert said.count("the published default stays in use") == 2
 
 
@@ -86,7 +90,8 @@ def test_by_default_it_fits_what_the_settings_name_until_now(
     assert main(["calibrate"]) == 0
     said = capsys.readouterr().out
     assert f"liquidations of the 30 days before {datetime.now(UTC):%Y-%m-}" in said
-    assert "on OKX: not enough data" in said
+    assert "on OKX: not fitted: OKX publishes one liquidation a second at most" in said
+    assert said.count("the published default stays in use") == 2
     assert "on Bybit: not enough data" in said
     assert "on Binance" not in said
 

@@ -13,28 +13,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from db.memory import MemoryStore
+from services.analyst.level_amounts import AmountsRun
 from services.analyst.level_feed import LevelFeed
-from services.analyst.level_fit import LevelFit, fit_levels
+from services.analyst.level_fit import LevelFit, fit_levels, silence
 from services.analyst.level_rerun import LevelRun, Step, candle_steps, minute_steps
 from services.analyst.level_terms_source import TermsInUse
-from services.analytics.level_history import about_mid
 from services.analytics.level_terms import DEFAULT_PRIOR, LEVERAGES
 from services.analytics.position_inflow import EMPTY_PROFILE, OpenInterest, TradeProfile
 from services.domain.columns import bar_columns
 from services.domain.events import EventKind, Liquidation
 from services.domain.levels import MarketCandle
+from services.domain.margin import MarginTable
 from services.domain.stored import StoredEvent
 from services.domain.windows import TimeWindow
 from services.exchanges.binance_margin import bundled_margin_table
-from tests.level_rows import BEGIN, EXCHANGE, FIFTY, RATE, Market, at_other_times, book_after, simulated
+from tests.level_rows import BEGIN, FIFTY, N_A_MINUTE, RATE, Market, book_after, in_other_minutes, simulated
 from tests.store_rows import BTC, DAY, HOUR, MINUTE, gap
 
 N_MINUTES = 3_000
+EXCHANGE = "bybit"  # its feed tells of every liquidation
 
 
 @cache
 def market() -> Market:
-    return simulated(2, n_minutes=N_MINUTES, prior=FIFTY)
+    return simulated(2, n_minutes=N_MINUTES, prior=FIFTY, exchange=EXCHANGE)
 
 
 def stored(source: Market, *, liquidations: list[Liquidation] | None = None, more: tuple[StoredEvent, ...] = ()) -> MemoryStore:
@@ -42,13 +44,18 @@ def stored(source: Market, *, liquidations: list[Liquidation] | None = None, mor
     store.append([*source.bars, *source.metrics, *source.minutes])
     store.append(source.liquidations if liquidations is None else liquidations)
     store.append(more)
-    store.save_margin_tables([bundled_margin_table("BTC-USDT-PERP")])
+    store.save_margin_tables([table()])
     return store
+
+
+def table() -> MarginTable:
+    """The rates that the market's traders have."""
+    return msgspec.structs.replace(bundled_margin_table("BTC-USDT-PERP"), exchange=EXCHANGE)
 
 
 def fit(store: MemoryStore, until_us: int | None = None, **more: Any) -> LevelFit:
     until_us = market().end_us if until_us is None else until_us
-    return fit_levels(store, EXCHANGE, BTC, until_us=until_us, **{"days": 4, "turnovers": (), **more})
+    return fit_levels(store, EXCHANGE, BTC, until_us=until_us, **{"days": 4, **more})
 
 
 @cache
@@ -72,26 +79,33 @@ def test_a_calibration_moves_towards_the_leverage_that_traders_have() -> None:
     assert found.found is not None
     assert distance(found.default, FIFTY) > 0.8
     assert distance(found.found.prior, FIFTY) < 0.5
-    assert found.found.low > 0
-    assert found.knowledge.low > 0
+    assert found.found.gain.low > 0
+    assert found.found.knowledge.low > 0
     assert found.parameters is not None
     assert (found.parameters.version, found.in_use) == (1, 0)
     assert found.parameters.fitted_until_us == found.parameters.created_us == market().end_us
     assert sum(found.parameters.prior) == pytest.approx(1.0)
     assert found.parameters.leverages == LEVERAGES
-    assert found.parameters.gain == (found.found.gain, found.found.low, found.found.high)
+    assert found.parameters.gain == found.found.gain
 
 
-def test_events_of_other_times_are_worth_no_new_version() -> None:
+def test_liquidations_of_other_minutes_are_worth_no_new_version() -> None:
     for seed in range(3):
-        found = fit(stored(market(), liquidations=at_other_times(market(), seed)))
+        found = fit(stored(market(), liquidations=in_other_minutes(market(), seed)))
         assert found.found is not None
-        assert found.knowledge.low <= 0  # though another prior than the default may be less wrong
+        assert found.found.knowledge.high < 0  # though another prior than the default may cross a better total
         assert found.parameters is None
 
 
+def test_a_sampled_feed_is_not_fitted_and_says_why() -> None:
+    for exchange, name in (("binance", "Binance"), ("okx", "OKX")):
+        found = fit_levels(stored(market()), exchange, BTC, until_us=market().end_us, days=4)
+        assert (found.found, found.parameters, found.in_use) == (None, None, 0)
+        assert f"not fitted: {name} publishes one liquidation a second at most" in found.why_not
+
+
 def test_traders_as_published_leave_the_default() -> None:
-    source = simulated(7, n_minutes=N_MINUTES, prior=DEFAULT_PRIOR)
+    source = simulated(7, n_minutes=N_MINUTES, prior=DEFAULT_PRIOR, exchange=EXCHANGE)
     found = fit(stored(source), source.end_us)
     assert found.found is not None
     assert found.parameters is None
@@ -115,7 +129,7 @@ def test_a_version_follows_the_newest_and_what_is_not_worth_it_keeps_it() -> Non
 def test_nothing_at_or_after_the_end_is_ever_looked_at(seed: int, n_known: int) -> None:
     until_us = BEGIN + n_known * MINUTE
     known = [each for each in market().liquidations if each.event_time_us < until_us]
-    other = simulated(seed, n_minutes=200, prior=DEFAULT_PRIOR)
+    other = simulated(seed, n_minutes=200, prior=DEFAULT_PRIOR, exchange=EXCHANGE)
     shift_us = until_us - BEGIN
     later = [
         msgspec.structs.replace(each, start_time_us=each.start_time_us + shift_us) for each in (*other.bars, *other.minutes)
@@ -138,11 +152,10 @@ def test_nothing_at_or_after_the_end_is_ever_looked_at(seed: int, n_known: int) 
 def test_too_little_is_an_answer() -> None:
     none = fit(MemoryStore())
     assert (none.found, none.parameters, none.in_use) == (None, None, 0)
-    assert math.isnan(none.knowledge.value)
-    assert "needs 60, and 0 are there" in none.why_not
+    assert "counted in spans of 5 minutes, needs 1, and 0 are there" in none.why_not
     few = fit(stored(market()), BEGIN + 900 * MINUTE)
     assert few.found is None
-    assert "blocks with liquidations in the last third" in few.why_not
+    assert "hours with liquidations in the last third" in few.why_not
     with pytest.raises(ValueError, match="days was 0"):
         fit(MemoryStore(), days=0)
 
@@ -161,40 +174,36 @@ def test_liquidations_in_gaps_of_their_feed_or_of_the_trades_are_left_out() -> N
 
 def test_a_tier_that_is_not_offered_gets_no_share() -> None:
     store = stored(market())
-    table = bundled_margin_table("BTC-USDT-PERP")
-    low = tuple(msgspec.structs.replace(tier, max_leverage=min(tier.max_leverage, 75)) for tier in table.tiers)
-    store.save_margin_tables([msgspec.structs.replace(table, tiers=low, as_of_us=table.as_of_us + DAY)])
+    whole = table()
+    low = tuple(msgspec.structs.replace(tier, max_leverage=min(tier.max_leverage, 75)) for tier in whole.tiers)
+    store.save_margin_tables([msgspec.structs.replace(whole, tiers=low, as_of_us=whole.as_of_us + DAY)])
     found = fit(store)
     assert found.found is not None
     assert found.default[-2:].tolist() == found.found.prior[-2:].tolist() == [0.0, 0.0]
     assert found.found.prior.sum() == pytest.approx(1.0)
 
 
-def test_candidates_of_turnover_are_compared_and_the_default_is_one_of_them() -> None:
-    found = fit(stored(market()), turnovers=(0.05,))
-    assert found.found is not None
-    assert found.found.turnover_share in (0.0, 0.05)
-    assert found.found.n == fitted().found.n  # type: ignore[union-attr]
+def test_amounts_of_a_day_are_those_of_a_book_and_a_loop() -> None:
+    """The twin: the market's own book, stepped from whole minutes of bars, and each liquidation put into its span by hand."""
+    n_minutes = 300
+    flows = AmountsRun(stored(market()), EXCHANGE, BTC, TERMS).flows(TimeWindow(BEGIN, BEGIN + n_minutes * MINUTE), silence)
+    assert flows.start_us.tolist() == [BEGIN + at * 5 * MINUTE for at in range(60)]
+    expected = book_after(market(), n_minutes, DEFAULT_PRIOR).take_crossed()
+    np.testing.assert_allclose(flows.crossed_usd.sum(axis=0) * DEFAULT_PRIOR, expected, rtol=1e-9, atol=1e-6)
+    assert expected.sum() > 0
+    for at in range(60):
+        events = [each for each in market().liquidations if 0 <= each.event_time_us - flows.start_us[at] < 5 * MINUTE]
+        by_side = [sum(float(each.notional_usd) for each in events if each.position_side == side) for side in ("long", "short")]
+        assert flows.liquidated_usd[at] == pytest.approx(by_side)
+        assert flows.n_events[at] == len(events)
+        bars = market().bars[at * 5 * N_A_MINUTE : (at + 1) * 5 * N_A_MINUTE]
+        opening = market().bars[at * 5 * N_A_MINUTE - 1].close if at else bars[N_A_MINUTE - 1].close
+        low, high = (each(opening, *(getattr(bar, name) for bar in bars)) for each, name in ((min, "low"), (max, "high")))
+        assert flows.moved[at] == pytest.approx([math.log(opening / low), math.log(high / opening)])
+    assert flows.n_events.sum() > 0
 
 
 TERMS = TermsInUse(maintenance_rate=RATE, max_leverage=150.0, taker_fee=0.0, table_origin="none")
-
-
-def test_a_rerun_makes_the_map_that_the_same_steps_made() -> None:
-    """The twin: the market's own book, stepped with the default prior from whole minutes of bars."""
-    n_minutes = 300
-    window = TimeWindow(BEGIN, BEGIN + n_minutes * MINUTE)
-    rows = LevelFeed(stored(market()), BTC).read(window, (EXCHANGE,))[EXCHANGE]
-    run = LevelRun(TERMS)
-    mid = 0.0
-    for step in minute_steps(rows, window):
-        run.step(step)
-        mid = step.close or mid
-    book = book_after(market(), n_minutes, DEFAULT_PRIOR)
-    found = book.snapshot(window.end_us)
-    expected = about_mid(found.usd.sum(axis=1), found.first_bin, mid, bin_width=found.bin_width)
-    np.testing.assert_allclose(run.by_tier(mid), expected, rtol=1e-9, atol=1e-6)
-    assert expected.sum() > 0
 
 
 def test_minutes_without_trades_or_readings_say_so_and_missed_ones_are_not_whole() -> None:
@@ -254,11 +263,11 @@ def test_a_missed_minute_opens_nothing_and_still_clears_what_the_price_crossed()
     for run, is_whole in ((whole, True), (missed, False)):
         run.step(step(0, 1e6))
         run.step(step(1, 1e6 + 1e4))
-        before = run.by_tier(100.0).sum()
+        before = run.book.mass_usd().sum()
         assert before > 0
         run.step(step(2, 1e6 + 2e4, is_whole=is_whole))
-        assert bool(run.by_tier(100.0).sum() > before) is is_whole
+        assert bool(run.book.mass_usd().sum() > before) is is_whole
         run.step(step(3, 1e6 + 3e4))
-    assert whole.by_tier(100.0).sum() > missed.by_tier(100.0).sum()
+    assert whole.book.mass_usd().sum() > missed.book.mass_usd().sum()
     missed.step(Step(BEGIN + 4 * MINUTE, EMPTY_PROFILE, 80.0, 120.0, 100.0, None, is_whole=False))
-    assert missed.by_tier(100.0).sum() == 0.0
+    assert missed.book.mass_usd().sum() == 0.0

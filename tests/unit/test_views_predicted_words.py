@@ -317,6 +317,7 @@ def test_what_was_left_out_and_the_fit_are_told() -> None:
     )
     fitted = parameters_words(replace(found, parameters=level_parameters(3)))
     assert fitted.startswith("Binance: calibration 3 of 08 Aug 08:00 UTC, fitted on 3,000 liquidations from 25 Jul 08:00 UTC")
+    assert "+0.02 nats/liquidated USD over the default (95 %: -0.01 to +0.05)" in fitted
     assert fitted.endswith("5x 20%, 10x 30%, 25x 50%.")
     absent = replace(found, score=None)
     assert (left_out_words(absent), parameters_words(absent)) == ("", "")
