@@ -53,7 +53,7 @@ def fit_levels(store: EventStore, exchange: str, instrument: str, *, until_us: i
     fitted within that third could not be compared fairly. Turnover stays as published: it changes the amounts crossed much as the
     prior does, and what they sum to does not tell the two apart.
     raises     StoreUnavailable; ValueError for no day; KeyError for an exchange whose liquidation rule is not known
-    cost       some 0.3 s of a core a day of one-second bars; memory of a day's rows; nothing for a sampled feed
+    cost       some 0.8 s of a core a day of one-second bars; memory of a day's rows; nothing for a sampled feed
     """
     if days < 1:
         raise ValueError(f"days was {days}; it must be at least 1")
