@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -27,7 +28,7 @@ from services.ingest.coinglass import (
 from tests.integration import coinglass_server as server_side
 from tests.integration.coinglass_server import GOOD_KEY, HEATMAP, HISTORY, CoinGlassServer, Reply
 from tests.store_rows import BTC, ETH, HOUR, MINUTE
-from tests.ui.world import NOW_US, FixedClock, runtime_of
+from tests.ui.world import NOW_US, FixedClock, SwitchedStore, runtime_of
 
 ALL_DAYS = TimeWindow(NOW_US - 40 * DAY_US, NOW_US + DAY_US)
 
@@ -251,9 +252,27 @@ def test_a_server_that_is_not_there_is_said_without_the_key(caplog: pytest.LogCa
     made.client.close()
 
 
-def test_the_thread_starts_and_ends(world: World) -> None:
+def test_the_thread_asks_by_itself_and_ends(world: World) -> None:
     world.fetcher.start()
+    deadline = time.monotonic() + 20.0
+    while len(world.standings()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert world.fetcher.stop(5.0)
+    assert {each.state for each in world.standings().values()} == {"ok"}
+
+
+def test_while_the_store_is_away_it_is_tried_again_a_minute_later(world: World) -> None:
+    store = SwitchedStore()
+    fetcher = CoinGlassFetcher(store, world.client, tracked=lambda: (BTC,), exchanges=("binance",), clock=world.clock)
+    store.is_away = True
+    fetcher.step()
+    n_asked = len(world.server.asked)
+    store.is_away = False
+    fetcher.step()
+    assert len(world.server.asked) == n_asked
+    world.clock.time_us += MINUTE
+    fetcher.step()
+    assert {each.state for each in store.inner.external_standings(COINGLASS, BTC)} == {"ok"}
 
 
 @pytest.mark.parametrize(("source", "key", "is_asked"), [("live", GOOD_KEY, True), ("live", "", False), ("sim", GOOD_KEY, False)])
