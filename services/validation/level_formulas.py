@@ -19,6 +19,7 @@ from services.domain.margin import continuous_deductions
 from services.views.measured import FormulaRow
 
 _BYBIT_HELP: Final = "https://www.bybit.com/en/help-center/article/"
+_BYBIT_API: Final = "an answer of /v5/position/list, not on a page of Bybit's (?)"
 _FREQTRADE: Final = "https://github.com/freqtrade/freqtrade/blob/develop/tests/exchange/test_binance.py"
 _OKX_HELP: Final = "https://www.okx.com/support/hc/en-us/articles/360053909592"
 
@@ -73,6 +74,13 @@ def _bybit_tiers() -> float:
     return float(Decimal(3_500) * rates[-1] - deductions[-1])
 
 
+def _bybit_margin(rate: float) -> float:
+    """A rate of the value at entry, and the fee to close at the bankruptcy price: both of Bybit's margins have it."""
+    value_usd = 0.001 * 60_766.7
+    ruin = float(bankruptcy_price(60_766.7, is_long=True, leverage=10))
+    return value_usd * rate + 0.001 * ruin * RULES["bybit"].taker_fee_rate
+
+
 def _binance_amount() -> float:
     tiers = (("0.004", 50_000), ("0.005", 250_000), ("0.01", 1_000_000))
     return float(continuous_deductions(tuple((Decimal(rate), Decimal(bound)) for rate, bound in tiers))[-1])
@@ -120,6 +128,13 @@ EXAMPLES: Final = (
     Example(
         "bybit", "help: maintenance margin of 100 contracts at 35, four tiers", f"{_BYBIT_HELP}Maintenance-Margin-USDT-Contract",
         92.5, _bybit_tiers,
+    ),
+    Example(
+        "bybit", "a position as the API answered: maintenance margin of a long 0.001 BTC at 60,766.7, 10x", _BYBIT_API, 0.33391302,
+        lambda: _bybit_margin(0.005),
+    ),
+    Example(
+        "bybit", "the same: initial margin", _BYBIT_API, 6.10674952, lambda: _bybit_margin(0.1)
     ),
     Example("okx", "help: margin rate in % at which a long 1 BTC at 10,000, 10x, 1.5 % is liquidated", _OKX_HELP, 1.55, _okx_rate),
 )  # fmt: skip

@@ -134,9 +134,9 @@ def formula_row(row: FormulaRow) -> Row:
     return {
         "Exchange": EXCHANGE_TITLES.get(row.exchange, row.exchange),
         "Example": row.example,
-        "Documented": UNKNOWN if row.documented is None else f"{row.documented:,.2f}",
-        "Ours": f"{row.ours:,.2f}",
-        "Difference": UNKNOWN if row.difference is None else f"{row.difference:+.4f}",
+        "Documented": UNKNOWN if row.documented is None else _exact(row.documented),
+        "Ours": _exact(row.ours),
+        "Difference": UNKNOWN if row.difference is None else f"{round(row.difference, 4) + 0.0:+.4f}",
         "To the cent": _verdict(row.is_met),
         "Source": row.source,
     }
@@ -185,6 +185,11 @@ def bounded_words(value: Bounded) -> str:
 
 def _number(value: float, digits: int = 0) -> str:
     return UNKNOWN if isnan(value) else f"{value:.{digits}f}"
+
+
+def _exact(value: float) -> str:
+    """To the cent; small numbers with eight digits."""
+    return f"{value:,.2f}" if value >= 100 else f"{value:.8g}"
 
 
 def _verdict(is_met: bool | None) -> str:

@@ -141,6 +141,20 @@ def test_a_level_is_crossed_when_the_price_comes_to_the_centre_of_its_bin() -> N
         assert book.cross(beyond, beyond)[which] == 7.0
 
 
+def test_what_was_crossed_is_told_once_by_side_and_tier() -> None:
+    book = LevelBook(TERMS, SMALL)
+    book.step(inflow((100.0, 5e5, 3e5)), low=100.0, high=100.0, close=100.0, time_us=T0)
+    book.decay(0.25)
+    before = book.snapshot(T0).usd.sum(axis=0)
+    crossed = book.cross(95.0, 102.0)
+    told = book.take_crossed()
+    assert told.sum(axis=1) == pytest.approx(crossed)
+    assert told == pytest.approx(before - book.snapshot(T0).usd.sum(axis=0))
+    assert told[LONG, LEVERAGES.index(10)] == 0.0
+    assert told[LONG, LEVERAGES.index(50)] > 0.0
+    assert not book.take_crossed().any()
+
+
 def test_a_fall_of_open_interest_that_crossing_explains_does_not_decay() -> None:
     book = LevelBook(TEN, SMALL)
     book.add(inflow((100.0, 60.0, 60.0), (90.0, 40.0, 40.0)), T0)

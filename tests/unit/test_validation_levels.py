@@ -140,5 +140,5 @@ def test_all_of_it_is_shown_and_what_failed_is_named() -> None:
     for rows in tables.values():
         assert len({tuple(row) for row in rows}) == 1
     words = level_words(part)
-    assert "9 of 9 worked examples to the cent" in words
+    assert "11 of 11 worked examples to the cent" in words
     assert "no measurable skill in: trend" in words  # eleven hours are too few to say otherwise
