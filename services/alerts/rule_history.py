@@ -138,9 +138,28 @@ def _gaps(
         first = gaps[0]
         if first.start_time_us >= window.start_us and (not instrument or first.instrument in (None, instrument)):
             found.setdefault(place_of(first), []).append((first.start_time_us, lasted_s(gaps, window.end_us)))
-    return [_happenings(place, rows, window.span_us, None) for place, rows in sorted(found.items())] or [
-        _happenings("none", [], window.span_us, None)
+    earliest_us = [time_us for rows in found.values() for time_us, _ in rows]
+    watched_us = _watched_us(context, instrument, exchanges, window, earliest_us)
+    return [_happenings(place, rows, watched_us, None) for place, rows in sorted(found.items())] or [
+        _happenings("none", [], watched_us, None)
     ]
+
+
+def _watched_us(
+    context: ViewContext, instrument: str, exchanges: tuple[str, ...], window: TimeWindow, earliest_us: Sequence[int]
+) -> int:
+    """How long ago the first stored minute of the window was, or the first gap: before that nobody noted any.
+
+    Of any instrument, where none is named. Raises NotEnoughData where neither is stored.
+    """
+    names = [instrument] if instrument else sorted({name for _, name in context.live.keys()})[:1]  # noqa: SIM118 - no mapping
+    starts_us = [*earliest_us]
+    for name in names:
+        rows = finished_minutes(context, Selection(name, exchanges, "30d"), window.end_us, span_us=window.span_us)
+        starts_us += [int(rows.start_time_us.min())] if len(rows) else []
+    if not starts_us:
+        raise NotEnoughData("The record of this rule, counted in stored minutes,", n_have=0, n_need=1)
+    return window.end_us - min(starts_us)
 
 
 def _happenings(subject: str, rows: Sequence[tuple[int, float]], known_us: int, path: PricePath | None) -> SubjectHistory:
@@ -168,11 +187,14 @@ _MAKERS: Final[dict[AlertKind, Maker]] = {
 
 
 def frequency_words(record: RuleRecord | Lacking) -> str:
-    """ "It would have fired 12 times in the 29.8 stored days (0.4 a day)." """
+    """ "It would have fired 12 times in the 29.8 stored days (0.4 a day)."; under a day in hours, and without a rate."""
     if isinstance(record, Lacking):
         return f"How often this would have fired cannot be told. {record.text}"
     times = "never" if not record.n_fired else "once" if record.n_fired == 1 else f"{record.n_fired:,} times"
-    rate = f" ({record.per_day:.2g} a day)" if record.n_fired > 1 else ""
+    if record.days < 1:
+        return f"It would have fired {times} in the {max(record.days * 24, 0.1):.1f} stored hours."
+    rate = f" ({record.per_day:,.2g} a day)" if 1 < record.n_fired < 100 * record.days else ""
+    rate = rate or (f" ({record.per_day:,.0f} a day)" if record.n_fired > 1 else "")
     return f"It would have fired {times} in the {record.days:.1f} stored days{rate}."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from services.runtime import Runtime
 from services.views.alert_words import FOREVER_US, plain
 from services.views.alerts_view import spec_of
 from tests.alert_rows import SECRET, alert_event, alert_rule, alert_target
+from tests.finding_rows import minute
 from tests.store_rows import BTC, ETH, HOUR, MINUTE, SECOND
 from tests.ui.test_pages import busy_runtime, charts, sentences
 from tests.ui.world import NOW_US, FixedClock, SwitchedStore
@@ -80,13 +82,14 @@ def test_without_rules_the_page_says_what_rules_are_for(open_page: Open) -> None
 
 
 def test_a_rule_is_shown_with_its_condition_its_last_alert_and_its_record(open_page: Open) -> None:
-    runtime, _ = world(alert_rule(), alert_rule("rule-2", kind="feed_gap", instruments=(), fires_at=0.0), n_events=1)
+    runtime, store = world(alert_rule(), alert_rule("rule-2", kind="feed_gap", instruments=(BTC,), fires_at=0.0), n_events=1)
+    store.append([minute(NOW_US // MINUTE * MINUTE - 120 * MINUTE)])
     text = said(open_page(runtime, PAGE))
     assert "Robust Z of longs or shorts, each by itself, on BTC-USDT-PERP over 5 min above 3." in text
     assert "Last fired 08:02:37 UTC, 10 min ago: Z 4.2, lasts since 10 min" in text
     assert "How often this would have fired cannot be told." in text
     assert "Has not fired yet" in text
-    assert "It would have fired never" in text
+    assert "It would have fired never in the 2.0 stored hours." in text
 
 
 def test_names_are_shown_letter_by_letter_everywhere(open_page: Open) -> None:
@@ -518,7 +521,8 @@ def test_whoever_looks_the_store_is_asked_once_in_three_seconds(open_page: Open)
         return inner(*given, **named)
 
     store.inner.alert_events = counted  # type: ignore[method-assign]
+    began_s = time.monotonic()
     pages = [open_page(runtime, "risk.py") for _ in range(3)]
     for page in pages:
         page.run()
-    assert n_asked == 1
+    assert 1 <= n_asked <= 1 + (time.monotonic() - began_s) // 3  # a busy machine may take longer than that for six pages
