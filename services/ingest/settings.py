@@ -55,7 +55,7 @@ class CollectorSettings:
     view_interval_s: float = 0.25
     resync_first_s: float = 5.0  # between two requests for a book's snapshot; doubles to a minute while none holds
     metrics_row_interval_s: float = 5.0
-    metrics_poll_interval_s: float = 60.0
+    metrics_poll_interval_s: float = 20.0
     level_history_days: float = 0.0  # how much past predicted levels begin from; 0 asks for neither history nor margin tables
     writer_queue_rows: int = 200_000
     batch_rows: int = 1_000

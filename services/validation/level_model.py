@@ -67,7 +67,7 @@ def terms_of(world: World, prior: Sequence[float] = DEFAULT_PRIOR) -> LevelTerms
 def predict(world: World, *, read_every_s: int = READ_S, inflow: InflowParameters = DEFAULT_INFLOW) -> Prediction:
     """In steps of 5 s with the published default, from nothing on.
 
-    read_every_s   how often open interest is read, a multiple of 5 s: 60 on Binance, whose stream does not carry it
+    read_every_s   how often open interest is read, a multiple of 5 s: 20 on Binance, whose stream does not carry it
     cost           some 0.15 ms a step, 0.1 s an hour
     """
     book, meter = LevelBook(terms_of(world)), InflowMeter(inflow)

@@ -42,7 +42,7 @@ REGIMES: Final[tuple[MarketRegime, ...]] = ("trend", "range", "crash", "squeeze"
 AIMED: Final[tuple[MarketRegime, ...]] = ("trend", "range")
 RECALL_TARGET: Final = 0.6
 #: How often open interest is read: by stream (OKX, Bybit), and by request (Binance).
-READ_EVERY_S: Final = (5, 60)
+READ_EVERY_S: Final = (5, 20)
 WARM_UP_S: Final = 4 * 3_600
 _LOOK_EVERY_S: Final = 1_800
 _SAMPLED_S: Final = 1

@@ -64,7 +64,7 @@ believe of leverage. The figures show that the model does what it claims when it
 then.""",
     "maps": """Recall of the heaviest tenth of 10-bps bins within ±10 % of the price, both sides joined; earth mover's
 distance and predicted over true USD by side; a look every half hour after a warm-up of 4 h. Three runs of a regime (Bybit's,
-OKX's and Binance's margin rules); open interest is read every 5 s, as on OKX and Bybit, in all of them, and every 60 s, as on
+OKX's and Binance's margin rules); open interest is read every 5 s, as on OKX and Bybit, in all of them, and every 20 s, as on
 Binance, in the short ones too. No model can reach 1: a true map is a sample of some thousand positions whose leverage nobody
 saw. *Entries known* is a model that knows the entry of every position that is left, but not its leverage. What opens and
 closes between two readings is not seen, hence less recall when they are rare.""",
