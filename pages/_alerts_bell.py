@@ -53,7 +53,7 @@ def _listed() -> None:
         if known.error:
             st.caption(f"Alerts are not known now: {plain(known.error)}")
         elif not known.events:
-            st.caption("None yet. Rules are watched where data is collected, whether or not a page is open.")
+            st.caption("No alerts yet. Rules are watched where data is collected, whether or not a page is open.")
         for event in unread(known.events)[:N_LISTED] or known.events[:N_LISTED]:
             _line(event_line(event, desk().now_us()))
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -207,6 +207,9 @@ def test_a_refresh_with_unchanged_data_costs_less_than_five_kilobytes(context: B
         sizes.clear()
         started = time.monotonic()
         page.wait_for_timeout(5_000)
-        n_refreshes = max(1, int(time.monotonic() - started))
+        elapsed_s = time.monotonic() - started
         assert sizes, "the page did not refresh at all"
+        n_refreshes = sizes.count(min(sizes))  # of the chart, its tables, the alarm, the bell: each ends with the same small frame
+        assert n_refreshes >= 3
         assert sum(sizes) / n_refreshes < 5_000
+        assert sum(sizes) / elapsed_s < 10_000  # all of them together, with a chart that refreshes once a second

@@ -78,7 +78,7 @@ def test_without_rules_the_page_says_what_rules_are_for(open_page: Open) -> None
     runtime, _ = world()
     page = open_page(runtime, PAGE)
     assert "No rules yet. A rule is watched where data is collected" in said(page)
-    assert "None yet. Rules are watched where data is collected" in said(page)
+    assert "No alerts yet. Rules are watched where data is collected" in said(page)
 
 
 def test_a_rule_is_shown_with_its_condition_its_last_alert_and_its_record(open_page: Open) -> None:
