@@ -190,8 +190,8 @@ class LevelTrack:
         is_read = self.read_us is not None and time_us - self.read_us <= self.meter.give_up_us
         column = None
         if is_known and is_read and self.last_price is not None:
-            first_bin, usd = current_map(self.book)
-            column = LevelColumn(time_us, self.last_price, usd, first_bin)
+            held = self.book.snapshot(time_us)
+            column = LevelColumn(time_us, self.last_price, held.usd, held.first_bin)
         for builder in due:
             self._ended += builder.put(time_us, column, parameters_version=self.terms.parameters_version)
             self._touched.add(builder.step_s)
@@ -207,12 +207,6 @@ def candle_profile(candle: MarketCandle) -> TradeProfile:
         buy_usd = candle.notional_usd
     price = candle.low + (candle.high - candle.low) * _POINTS
     return TradeProfile(price, buy_usd * _PART, sell_usd * _PART)
-
-
-def current_map(book: LevelBook) -> tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
-    """The first bin and USD (B, 2, L) of a book that has a price: `book.snapshot`, in a third of its time (most of a back-fill)."""
-    state = book.state()
-    return state.first_bin, np.einsum("bsal->bsl", state.usd)
 
 
 def _profile(rows: FeedRows, first: int, last: int) -> TradeProfile:
