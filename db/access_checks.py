@@ -1,62 +1,43 @@
-"""What both stores agree on about access: what a row must be, and how it is written and read."""
+"""What both stores agree on about access: what a row must be, and how it is written."""
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import msgspec
-
+from db.bodies import are_times, body_text, is_key
 from services.domain.access import TIER_NAMES, ApiKey, AuditEntry, TierName, User
 from services.domain.errors import StoreRejected
-from services.domain.numbers import EARLIEST_TIME_US, LATEST_TIME_US
 
 HASH_BYTES: Final = 32
 ID_TAKEN: Final = "an API key was refused: its id was there already"
-_LONGEST_KEY: Final = 200
 _LONGEST_TEXT: Final = 500
 _LONGEST_DETAILS: Final = 16 * 1024
-Body = TypeVar("Body", ApiKey, User)
+A_KEY: Final = "an API key"
+A_USER: Final = "a user"
+AN_ENTRY: Final = "an audit entry"
 
 
 def check_key(key: ApiKey, secret_hash: bytes) -> None:
     """Raises StoreRejected for a key that must never be stored."""
     times = [each for each in (key.created_us, key.expires_us, key.revoked_us, key.last_used_us) if each is not None]
-    _check("an API key", {"id": key.id, "creator": key.created_by}, (key.owner, key.name), times)
+    _check(A_KEY, {"id": key.id, "creator": key.created_by}, (key.owner, key.name), times)
     if len(secret_hash) != HASH_BYTES:
-        raise StoreRejected(f"an API key was refused: its hash was {len(secret_hash)} bytes long; it must be {HASH_BYTES}")
+        raise StoreRejected(f"{A_KEY} was refused: its hash was {len(secret_hash)} bytes long; it must be {HASH_BYTES}")
 
 
 def check_user(user: User) -> None:
     """Raises StoreRejected for a user who must never be stored."""
-    _check("a user", {"id": user.id}, (user.issuer, user.subject, user.email, user.name), (user.created_us, user.seen_us))
+    _check(A_USER, {"id": user.id}, (user.issuer, user.subject, user.email, user.name), (user.created_us, user.seen_us))
 
 
 def check_audit(entry: AuditEntry) -> None:
     """Raises StoreRejected for an entry that must never be stored."""
-    _check("an audit entry", {"actor": entry.actor, "action": entry.action}, (entry.target,), (entry.time_us,))
+    _check(AN_ENTRY, {"actor": entry.actor, "action": entry.action}, (entry.target,), (entry.time_us,))
 
 
 def details_text(entry: AuditEntry) -> str:
     """An entry's details as JSON; raises StoreRejected for what is no JSON data, or too much of it."""
-    try:
-        text = msgspec.json.encode(entry.details)
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
-        raise StoreRejected("an audit entry was refused: it held what is not JSON data") from None
-    if len(text) > _LONGEST_DETAILS:
-        raise StoreRejected(
-            f"an audit entry was refused: it was {len(text):,} bytes long; at most {_LONGEST_DETAILS:,} are allowed"
-        )
-    return text.decode()
-
-
-def body_text(row: ApiKey | User) -> str:
-    """The row as JSON."""
-    return msgspec.json.encode(row).decode()
-
-
-def read_body(text: str, kind: type[Body]) -> Body:
-    """The row of its JSON; raises msgspec.MsgspecError for one that this program cannot read."""
-    return msgspec.json.decode(text, type=kind)
+    return body_text(entry.details, AN_ENTRY, longest=_LONGEST_DETAILS)
 
 
 def read_tier(text: str) -> TierName:
@@ -65,17 +46,13 @@ def read_tier(text: str) -> TierName:
 
 
 def _check(what: str, keys: dict[str, str], texts: Any, times_us: Any) -> None:
-    why = next((f"its {name} was {text[:40]!r}" for name, text in keys.items() if not _is_key(text)), None)
+    why = next((f"its {name} was {text[:40]!r}" for name, text in keys.items() if not is_key(text)), None)
     if why is None and any(len(text) > _LONGEST_TEXT or not _is_storable(text) for text in texts):
         why = f"a text in it was longer than {_LONGEST_TEXT} characters, or held one that cannot be stored"
-    if why is None and any(not EARLIEST_TIME_US <= each <= LATEST_TIME_US for each in times_us):
+    if why is None and not are_times(times_us):
         why = "a time was not in microseconds since 1970"
     if why is not None:
         raise StoreRejected(f"{what} was refused: {why}")
-
-
-def _is_key(text: str) -> bool:
-    return 0 < len(text) <= _LONGEST_KEY and text.isprintable()
 
 
 def _is_storable(text: str) -> bool:

@@ -7,13 +7,14 @@ import threading
 import msgspec
 
 from db.access_checks import ID_TAKEN, check_audit, check_key, check_user, details_text
+from db.memory_part import MemoryPart
 from services.domain.access import ApiKey, AuditEntry, StoredKey, TierName, User
 from services.domain.errors import StoreRejected
 
 replace = msgspec.structs.replace
 
 
-class AccessInMemory:
+class AccessInMemory(MemoryPart):
     """The part of MemoryStore that is an AccessStore. Thread-safe."""
 
     def __init__(self) -> None:
@@ -22,10 +23,6 @@ class AccessInMemory:
         self._keys: dict[str, StoredKey] = {}
         self._users: dict[str, User] = {}
         self._audit: list[AuditEntry] = []
-
-    def _require_open(self) -> None:
-        """Raises StoreUnavailable once the store is closed."""
-        raise NotImplementedError
 
     def add_api_key(self, key: ApiKey, secret_hash: bytes) -> None:
         check_key(key, secret_hash)

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from db.access_checks import (
+    A_KEY,
+    A_USER,
     ID_TAKEN,
-    body_text,
     check_audit,
     check_key,
     check_user,
     details_text,
-    read_body,
     read_tier,
 )
-from db.pool import Pool
-from db.sql import QUERIES
+from db.bodies import body_text, read_body, readable
+from db.shelf import Shelf, time_or_none, us_or_none
 from services.domain.access import ApiKey, AuditEntry, StoredKey, TierName, User
 from services.domain.errors import StoreRejected
 from services.domain.windows import from_us, to_us
 
-log = logging.getLogger(__name__)
 replace = msgspec.structs.replace
 
 
-class AccessInPostgres:
+class AccessInPostgres(Shelf):
     """The part of PostgresStore that is an AccessStore. Thread-safe."""
-
-    pool: Pool
 
     def add_api_key(self, key: ApiKey, secret_hash: bytes) -> None:
         check_key(key, secret_hash)
@@ -40,28 +35,28 @@ class AccessInPostgres:
             "key_id": key.id,
             "owner": key.owner,
             "created": from_us(key.created_us),
-            "revoked": _time(key.revoked_us),
-            "last_used": _time(key.last_used_us),
+            "revoked": time_or_none(key.revoked_us),
+            "last_used": time_or_none(key.last_used_us),
             "secret_hash": secret_hash,
-            "body": body_text(key),
+            "body": body_text(key, A_KEY),
         }
-        if self._change_access("add an API key", "add_api_key", row) == 0:
+        if self._change("add an API key", "add_api_key", row) == 0:
             raise StoreRejected(ID_TAKEN)
 
     def api_keys(self, owner: str | None = None) -> list[ApiKey]:
-        return list(_keys(self._access_rows("read API keys", "api_keys", {"owner": owner})))
+        return list(_keys(self._found("read API keys", "api_keys", {"owner": owner})))
 
     def api_key(self, key_id: str) -> StoredKey | None:
-        rows = self._access_rows("read an API key", "api_key", {"key_id": key_id})
+        rows = self._found("read an API key", "api_key", {"key_id": key_id})
         for key in _keys(row[:3] for row in rows):
             return StoredKey(key, bytes(rows[0][3]))
         return None
 
     def revoke_api_key(self, key_id: str, now_us: int) -> bool:
-        return self._change_access("revoke an API key", "revoke_api_key", {"key_id": key_id, "now": from_us(now_us)}) > 0
+        return self._change("revoke an API key", "revoke_api_key", {"key_id": key_id, "now": from_us(now_us)}) > 0
 
     def touch_api_key(self, key_id: str, now_us: int) -> None:
-        self._change_access("note the use of an API key", "touch_api_key", {"key_id": key_id, "now": from_us(now_us)})
+        self._change("note the use of an API key", "touch_api_key", {"key_id": key_id, "now": from_us(now_us)})
 
     def see_user(self, user: User) -> User:
         check_user(user)
@@ -70,19 +65,19 @@ class AccessInPostgres:
             "created": from_us(user.created_us),
             "seen": from_us(user.seen_us),
             "tier": user.tier,
-            "body": body_text(user),
+            "body": body_text(user, A_USER),
         }
-        return _user(self._access_rows("note a user", "see_user", row)[0])
+        return _user(self._found("note a user", "see_user", row)[0])
 
     def set_user_tier(self, user_id: str, tier: TierName) -> bool:
-        return self._change_access("change a user's tier", "set_user_tier", {"user_id": user_id, "tier": tier}) > 0
+        return self._change("change a user's tier", "set_user_tier", {"user_id": user_id, "tier": tier}) > 0
 
     def user(self, user_id: str) -> User | None:
-        rows = self._access_rows("read a user", "user", {"user_id": user_id})
+        rows = self._found("read a user", "user", {"user_id": user_id})
         return _user(rows[0]) if rows else None
 
     def users(self) -> list[User]:
-        return [_user(row) for row in self._access_rows("read users", "users", {})]
+        return [_user(row) for row in self._found("read users", "users", {})]
 
     def add_audit(self, entry: AuditEntry) -> None:
         check_audit(entry)
@@ -93,10 +88,10 @@ class AccessInPostgres:
             "target": entry.target,
             "details": details_text(entry),
         }
-        self._change_access("write the audit log", "add_audit", row)
+        self._change("write the audit log", "add_audit", row)
 
     def audit_log(self, *, limit: int = 200, before: int | None = None) -> list[AuditEntry]:
-        rows = self._access_rows("read the audit log", "audit_log", {"limit": limit, "before": before})
+        rows = self._found("read the audit log", "audit_log", {"limit": limit, "before": before})
         return [
             AuditEntry(
                 number=number, time_us=to_us(time), actor=actor, action=action, target=target, details=msgspec.json.decode(details)
@@ -104,34 +99,12 @@ class AccessInPostgres:
             for number, time, actor, action, target, details in rows
         ]
 
-    def _change_access(self, what: str, query: str, row: dict[str, Any]) -> int:
-        with self.pool.borrow(what) as borrowed, borrowed.cursor() as cursor:
-            cursor.execute(QUERIES[query], row)
-            return cursor.rowcount
-
-    def _access_rows(self, what: str, query: str, asked: dict[str, Any]) -> list[tuple[Any, ...]]:
-        with self.pool.borrow(what) as borrowed, borrowed.cursor() as cursor:
-            cursor.execute(QUERIES[query], asked)
-            return cursor.fetchall()
-
-
-def _time(time_us: int | None) -> datetime | None:
-    return None if time_us is None else from_us(time_us)
-
-
-def _us(time: datetime | None) -> int | None:
-    return None if time is None else to_us(time)
-
 
 def _keys(rows: Iterable[tuple[Any, ...]]) -> Iterable[ApiKey]:
-    """Those that this program can read: one of another version is refused, and must not hide the others."""
+    """Those that this program can read; one of another version is refused."""
     for body, revoked, last_used in rows:
-        try:
-            key = read_body(body, ApiKey)
-        except msgspec.MsgspecError as error:
-            log.warning("a stored API key cannot be read: %s", error)
-            continue
-        yield replace(key, revoked_us=_us(revoked), last_used_us=_us(last_used))
+        for key in readable((body,), ApiKey, A_KEY):
+            yield replace(key, revoked_us=us_or_none(revoked), last_used_us=us_or_none(last_used))
 
 
 def _user(row: tuple[Any, ...]) -> User:

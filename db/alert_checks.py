@@ -1,38 +1,29 @@
-"""What both stores agree on about alerts: what a row must be, how it is written and read, what follows from what."""
+"""What both stores agree on about alerts: what a row must be, how it is written, what follows from what."""
 
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import msgspec
-
+from db.bodies import are_times, body_text, is_key
 from services.domain.alerts import AlertDelivery, AlertEvent, AlertRule, AlertTarget, TargetSecret, delivery_id
 from services.domain.errors import StoreRejected
-from services.domain.numbers import EARLIEST_TIME_US, LATEST_TIME_US
 
 KEPT_DAYS: Final = 365  # of alerts: a year of what a user was told
 TARGET_GONE: Final = "the target was deleted"
 NO_ADDRESS: Final = "an alert target was refused: it was new and had no address"
-_LONGEST_KEY: Final = 200
-_LONGEST_BODY: Final = 256 * 1024
-Body = TypeVar("Body", AlertRule, AlertEvent, AlertTarget, TargetSecret)
+WORDS: Final[dict[type, str]] = {
+    AlertRule: "an alert rule",
+    AlertEvent: "an alert",
+    AlertTarget: "an alert target",
+    TargetSecret: "a target's address",
+}
+"""What a sentence calls a row; never with its contents."""
 
 
-def body_text(row: AlertRule | AlertEvent | AlertTarget | TargetSecret) -> str:
-    """The row as JSON; NaN in it becomes null. Raises StoreRejected for what is no JSON data, or too much of it."""
-    try:
-        text = msgspec.json.encode(row)
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
-        raise StoreRejected(f"{_what(row)} was refused: it held what is not JSON data") from None
-    if len(text) > _LONGEST_BODY:
-        raise StoreRejected(f"{_what(row)} was refused: it was {len(text):,} bytes long; at most {_LONGEST_BODY:,} are allowed")
-    return text.decode()
-
-
-def read_body(text: str, kind: type[Body]) -> Body:
-    """The row of its JSON; raises msgspec.MsgspecError for one that this program cannot read."""
-    return msgspec.json.decode(text, type=kind)
+def alert_text(row: AlertRule | AlertEvent | AlertTarget | TargetSecret) -> str:
+    """The row as JSON; raises StoreRejected for what is no JSON data, or too much of it."""
+    return body_text(row, WORDS[type(row)])
 
 
 def check_rule(rule: AlertRule) -> None:
@@ -74,25 +65,10 @@ def first_delivery(event: AlertEvent, target_id: str) -> AlertDelivery:
 
 
 def _check(row: Any, keys: dict[str, str], times_us: Any, numbers: Any) -> None:
-    why = next((f"its {name} was {text[:40]!r}" for name, text in keys.items() if not _is_key(text)), None)
-    if why is None and any(not EARLIEST_TIME_US <= each <= LATEST_TIME_US for each in times_us):
+    why = next((f"its {name} was {text[:40]!r}" for name, text in keys.items() if not is_key(text)), None)
+    if why is None and not are_times(times_us):
         why = "a time was not in microseconds since 1970"
     if why is None and not all(isfinite(each) for each in numbers):
         why = "a number was not finite"
     if why is not None:
-        raise StoreRejected(f"{_what(row)} was refused: {why}")
-
-
-def _is_key(text: str) -> bool:
-    return 0 < len(text) <= _LONGEST_KEY and text.isprintable()
-
-
-def _what(row: object) -> str:
-    """What a sentence calls it; never with its contents."""
-    names: dict[type, str] = {
-        AlertRule: "an alert rule",
-        AlertEvent: "an alert",
-        AlertTarget: "an alert target",
-        TargetSecret: "a target's address",
-    }
-    return names[type(row)]
+        raise StoreRejected(f"{WORDS[type(row)]} was refused: {why}")

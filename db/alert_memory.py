@@ -11,14 +11,15 @@ from db.alert_checks import (
     KEPT_DAYS,
     NO_ADDRESS,
     TARGET_GONE,
-    body_text,
+    alert_text,
     check_event,
     check_rule,
     check_target,
     clean_error,
     first_delivery,
-    read_body,
 )
+from db.bodies import read_body
+from db.memory_part import MemoryPart
 from services.domain.alerts import (
     AlertDelivery,
     AlertEvent,
@@ -33,10 +34,11 @@ from services.domain.windows import US_PER_SECOND, TimeWindow
 replace = msgspec.structs.replace
 
 
-class AlertsInMemory:
+class AlertsInMemory(MemoryPart):
     """The part of MemoryStore that is an AlertStore. Thread-safe."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._alert_lock = threading.RLock()
         self._rules: dict[str, AlertRule] = {}
         self._alerts: dict[str, AlertEvent] = {}
@@ -44,15 +46,11 @@ class AlertsInMemory:
         self._secrets: dict[str, TargetSecret] = {}
         self._deliveries: dict[str, AlertDelivery] = {}
 
-    def _require_open(self) -> None:
-        """Raises StoreUnavailable once the store is closed."""
-        raise NotImplementedError
-
     # Rules ---------------------------------------------------------------------------------------------------------------
 
     def save_alert_rule(self, rule: AlertRule) -> None:
         check_rule(rule)
-        kept = read_body(body_text(rule), AlertRule)
+        kept = read_body(alert_text(rule), AlertRule)
         with self._alert_lock:
             self._require_open()
             self._rules[rule.id] = kept
@@ -72,7 +70,7 @@ class AlertsInMemory:
 
     def add_alert(self, event: AlertEvent, *, cooldown_us: int = 0, target_ids: Sequence[str] | None = None) -> bool:
         check_event(event)
-        kept = read_body(body_text(event), AlertEvent)
+        kept = read_body(alert_text(event), AlertEvent)
         with self._alert_lock:
             self._require_open()
             for known in self._alerts.values():
@@ -156,11 +154,11 @@ class AlertsInMemory:
 
     def save_alert_target(self, target: AlertTarget, secret: TargetSecret | None = None) -> None:
         check_target(target)
-        kept = read_body(body_text(target), AlertTarget)
+        kept = read_body(alert_text(target), AlertTarget)
         with self._alert_lock:
             self._require_open()
             if secret is not None:
-                self._secrets[target.id] = read_body(body_text(secret), TargetSecret)
+                self._secrets[target.id] = read_body(alert_text(secret), TargetSecret)
             elif target.id not in self._targets:
                 raise StoreRejected(NO_ADDRESS)
             self._targets[target.id] = kept

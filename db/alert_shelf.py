@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -14,44 +12,41 @@ from db.alert_checks import (
     KEPT_DAYS,
     NO_ADDRESS,
     TARGET_GONE,
-    Body,
-    body_text,
+    WORDS,
+    alert_text,
     check_event,
     check_rule,
     check_target,
     clean_error,
     first_delivery,
-    read_body,
 )
-from db.pool import Pool
+from db.bodies import Body, read_body, readable
+from db.shelf import Shelf, time_or_none, us_or_none
 from db.sql import QUERIES
 from services.domain.alerts import AlertDelivery, AlertEvent, AlertRule, AlertTarget, DeliveryState, TargetSecret
 from services.domain.errors import StoreRejected
 from services.domain.windows import US_PER_SECOND, TimeWindow, from_us, to_us
 
-log = logging.getLogger(__name__)
-
 _DAY_US = 86_400 * US_PER_SECOND
 
 
-class AlertsInPostgres:
+class AlertsInPostgres(Shelf):
     """The part of PostgresStore that is an AlertStore. Thread-safe."""
 
-    pool: Pool
     _alerts_forgotten_day: int = -1
 
     # Rules ---------------------------------------------------------------------------------------------------------------
 
     def save_alert_rule(self, rule: AlertRule) -> None:
         check_rule(rule)
-        row = {"rule_id": rule.id, "owner": rule.owner, "created": from_us(rule.created_us), "body": body_text(rule)}
+        row = {"rule_id": rule.id, "owner": rule.owner, "created": from_us(rule.created_us), "body": alert_text(rule)}
         self._change("save an alert rule", "save_alert_rule", row)
 
     def delete_alert_rule(self, rule_id: str) -> bool:
         return self._change("delete an alert rule", "delete_alert_rule", {"rule_id": rule_id}) > 0
 
     def alert_rules(self, owner: str | None = None) -> list[AlertRule]:
-        return _bodies(self._rows("read alert rules", "alert_rules", {"owner": owner}), AlertRule)
+        return _bodies(self._found("read alert rules", "alert_rules", {"owner": owner}), AlertRule)
 
     # Events --------------------------------------------------------------------------------------------------------------
 
@@ -65,10 +60,10 @@ class AlertsInPostgres:
             "subject": event.subject,
             "episode": event.episode,
             "fired": from_us(event.fired_us),
-            "ended": _time(event.ended_us),
-            "acknowledged": _time(event.acknowledged_us),
+            "ended": time_or_none(event.ended_us),
+            "acknowledged": time_or_none(event.acknowledged_us),
             "is_muted": event.is_muted,
-            "body": body_text(event),
+            "body": alert_text(event),
             "after": from_us(event.fired_us - cooldown_us),
             "before": from_us(event.fired_us + cooldown_us),
         }
@@ -117,18 +112,18 @@ class AlertsInPostgres:
             "instrument": instrument,
             "limit": limit,
         }
-        return _events(self._rows("read alerts", "alert_events", asked))
+        return _events(self._found("read alerts", "alert_events", asked))
 
     def alert_event(self, event_id: str) -> AlertEvent | None:
-        found = _events(self._rows("read an alert", "alert_event", {"event_id": event_id}))
+        found = _events(self._found("read an alert", "alert_event", {"event_id": event_id}))
         return found[0] if found else None
 
     def latest_alerts(self, rule_id: str | None = None) -> list[AlertEvent]:
-        found = _events(self._rows("read the latest alerts", "latest_alerts", {"rule_id": rule_id}))
+        found = _events(self._found("read the latest alerts", "latest_alerts", {"rule_id": rule_id}))
         return sorted(found, key=lambda event: (event.rule_id, event.subject))
 
     def n_unread_alerts(self, owner: str, since_us: int) -> int:
-        ((n_unread,),) = self._rows("count unread alerts", "n_unread_alerts", {"owner": owner, "since": from_us(since_us)})
+        ((n_unread,),) = self._found("count unread alerts", "n_unread_alerts", {"owner": owner, "since": from_us(since_us)})
         return int(n_unread)
 
     # Targets -------------------------------------------------------------------------------------------------------------
@@ -140,10 +135,10 @@ class AlertsInPostgres:
             "owner": target.owner,
             "created": from_us(target.created_us),
             "is_enabled": target.is_enabled,
-            "body": body_text(target),
+            "body": alert_text(target),
         }
         if secret is not None:
-            self._change("save an alert target", "add_alert_target", row | {"secret": body_text(secret)})
+            self._change("save an alert target", "add_alert_target", row | {"secret": alert_text(secret)})
         elif self._change("save an alert target", "change_alert_target", row) == 0:
             raise StoreRejected(NO_ADDRESS)
 
@@ -155,17 +150,17 @@ class AlertsInPostgres:
             return cursor.rowcount > 0
 
     def alert_targets(self, owner: str | None = None) -> list[AlertTarget]:
-        return _bodies(self._rows("read alert targets", "alert_targets", {"owner": owner}), AlertTarget)
+        return _bodies(self._found("read alert targets", "alert_targets", {"owner": owner}), AlertTarget)
 
     def target_secret(self, target_id: str) -> TargetSecret | None:
-        rows = self._rows("read a target's address", "alert_target_secret", {"target_id": target_id})
+        rows = self._found("read a target's address", "alert_target_secret", {"target_id": target_id})
         return read_body(rows[0][0], TargetSecret) if rows else None
 
     # Outbox --------------------------------------------------------------------------------------------------------------
 
     def claim_deliveries(self, now_us: int, *, limit: int = 10, lease_us: int = 60 * US_PER_SECOND) -> list[AlertDelivery]:
         asked = {"now": from_us(now_us), "limit": limit, "lease_end": from_us(now_us + lease_us)}
-        claimed = [_delivery(row) for row in self._rows("claim deliveries", "claim_deliveries", asked)]
+        claimed = [_delivery(row) for row in self._found("claim deliveries", "claim_deliveries", asked)]
         return sorted(claimed, key=lambda each: (each.created_us, each.id))
 
     def mark_delivered(self, delivery: AlertDelivery, now_us: int) -> bool:
@@ -177,7 +172,7 @@ class AlertsInPostgres:
             "delivery_id": delivery.id,
             "n_attempts": delivery.n_attempts,
             "state": "dead" if next_try_us is None else "pending",
-            "next_try": _time(next_try_us),
+            "next_try": time_or_none(next_try_us),
             "error": clean_error(error),
         }
         return self._change("note a failed delivery", "mark_failed", row) > 0
@@ -186,7 +181,7 @@ class AlertsInPostgres:
         self, *, owner: str | None = None, state: DeliveryState | None = None, event_id: str | None = None, limit: int = 200
     ) -> list[AlertDelivery]:
         asked = {"owner": owner, "state": state, "event_id": event_id, "limit": limit}
-        return [_delivery(row) for row in self._rows("read deliveries", "alert_deliveries", asked)]
+        return [_delivery(row) for row in self._found("read deliveries", "alert_deliveries", asked)]
 
     def retry_delivery(self, delivery_id: str, now_us: int) -> bool:
         return self._change("retry a delivery", "retry_delivery", {"delivery_id": delivery_id, "now": from_us(now_us)}) > 0
@@ -204,39 +199,14 @@ class AlertsInPostgres:
             cursor.execute(QUERIES["forget_old_alerts"], before)
         self._alerts_forgotten_day = today
 
-    def _change(self, what: str, query: str, row: dict[str, Any]) -> int:
-        with self.pool.borrow(what) as borrowed, borrowed.cursor() as cursor:
-            cursor.execute(QUERIES[query], row)
-            return cursor.rowcount
-
-    def _rows(self, what: str, query: str, asked: dict[str, Any]) -> list[tuple[Any, ...]]:
-        with self.pool.borrow(what) as borrowed, borrowed.cursor() as cursor:
-            cursor.execute(QUERIES[query], asked)
-            return cursor.fetchall()
-
-
-def _time(time_us: int | None) -> datetime | None:
-    return None if time_us is None else from_us(time_us)
-
-
-def _us(time: datetime | None) -> int | None:
-    return None if time is None else to_us(time)
-
 
 def _bodies(rows: Iterable[tuple[Any, ...]], kind: type[Body]) -> list[Body]:
-    """Those that this program can read: a row of another version must not hide the others."""
-    found = []
-    for body, *_ in rows:
-        try:
-            found.append(read_body(body, kind))
-        except msgspec.MsgspecError as error:
-            log.warning("a stored %s cannot be read: %s", kind.__name__, error)
-    return found
+    return readable((body for body, *_ in rows), kind, WORDS[kind])
 
 
 def _events(rows: Iterable[tuple[Any, ...]]) -> list[AlertEvent]:
     return [
-        msgspec.structs.replace(event, ended_us=_us(ended), acknowledged_us=_us(acknowledged))
+        msgspec.structs.replace(event, ended_us=us_or_none(ended), acknowledged_us=us_or_none(acknowledged))
         for body, ended, acknowledged in rows
         for event in _bodies([(body,)], AlertEvent)
     ]
@@ -253,6 +223,6 @@ def _delivery(row: tuple[Any, ...]) -> AlertDelivery:
         n_attempts=n_attempts,
         next_try_us=to_us(next_try),
         created_us=to_us(created),
-        sent_us=_us(sent),
+        sent_us=us_or_none(sent),
         last_error=last_error,
     )

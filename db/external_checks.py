@@ -1,4 +1,4 @@
-"""What both stores agree on about external data: what a row must be, and how it is written and read."""
+"""What both stores agree on about external data: what a row must be."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from itertools import pairwise
 from math import isfinite
 from typing import Final
 
-import msgspec
-
+from db.bodies import are_times
 from services.domain.errors import StoreRejected
 from services.domain.external import EXTERNAL_STATES, EXTERNAL_TOPICS, ExternalProfile, ExternalStanding, ExternalTotal
-from services.domain.numbers import EARLIEST_TIME_US, LATEST_TIME_US
 
 MAX_LEVELS: Final = 20_000
+A_TOTAL: Final = "an external total"
+A_PROFILE: Final = "an external profile"
+A_STANDING: Final = "an external standing"
 _LONGEST_NAME: Final = 200
 _LONGEST_SENTENCE: Final = 1_000
 _LONGEST_STEP_S: Final = 7 * 86_400
@@ -21,40 +22,35 @@ _LONGEST_STEP_S: Final = 7 * 86_400
 
 def check_total(total: ExternalTotal) -> None:
     """Raises StoreRejected for a total that must never be stored."""
-    _check_names("an external total", total.source, total.exchange, total.instrument)
-    _check_time("an external total", total.start_time_us)
-    _check_amounts("an external total", (total.long_usd, total.short_usd))
+    _check_names(A_TOTAL, total.source, total.exchange, total.instrument)
+    _check_time(A_TOTAL, total.start_time_us)
+    _check_amounts(A_TOTAL, (total.long_usd, total.short_usd))
     if not 1 <= total.step_s <= _LONGEST_STEP_S:
-        raise StoreRejected(f"an external total was refused: its step was {total.step_s} s; it must be 1 to {_LONGEST_STEP_S}")
+        raise StoreRejected(f"{A_TOTAL} was refused: its step was {total.step_s} s; it must be 1 to {_LONGEST_STEP_S}")
 
 
 def check_profile(profile: ExternalProfile) -> None:
     """Raises StoreRejected for a profile that must never be stored."""
-    _check_names("an external profile", profile.source, profile.instrument, profile.model, profile.range_name)
-    _check_time("an external profile", profile.as_of_us)
-    _check_amounts("an external profile", (*profile.usd, *profile.prices, profile.price))
+    _check_names(A_PROFILE, profile.source, profile.instrument, profile.model, profile.range_name)
+    _check_time(A_PROFILE, profile.as_of_us)
+    _check_amounts(A_PROFILE, (*profile.usd, *profile.prices, profile.price))
     if len(profile.prices) != len(profile.usd) or len(profile.prices) > MAX_LEVELS:
         raise StoreRejected(
-            f"an external profile was refused: it had {len(profile.prices)} prices and {len(profile.usd)} notionals; "
+            f"{A_PROFILE} was refused: it had {len(profile.prices)} prices and {len(profile.usd)} notionals; "
             f"both must be as many, at most {MAX_LEVELS}"
         )
     if any(high <= low for low, high in pairwise(profile.prices)):
-        raise StoreRejected("an external profile was refused: its prices did not ascend")
+        raise StoreRejected(f"{A_PROFILE} was refused: its prices did not ascend")
 
 
 def check_standing(standing: ExternalStanding) -> None:
     """Raises StoreRejected for a standing that must never be stored."""
-    _check_names("an external standing", standing.source, standing.instrument)
-    _check_time("an external standing", standing.time_us)
+    _check_names(A_STANDING, standing.source, standing.instrument)
+    _check_time(A_STANDING, standing.time_us)
     if standing.topic not in EXTERNAL_TOPICS or standing.state not in EXTERNAL_STATES:
-        raise StoreRejected(f"an external standing was refused: it was about {standing.topic!r} and {standing.state!r}")
+        raise StoreRejected(f"{A_STANDING} was refused: it was about {standing.topic!r} and {standing.state!r}")
     if len(standing.text) > _LONGEST_SENTENCE or "\0" in standing.text:
-        raise StoreRejected(f"an external standing was refused: its text was not 0 to {_LONGEST_SENTENCE} characters without NUL")
-
-
-def body_text(row: ExternalProfile | ExternalStanding) -> str:
-    """The row as JSON."""
-    return msgspec.json.encode(row).decode()
+        raise StoreRejected(f"{A_STANDING} was refused: its text was not 0 to {_LONGEST_SENTENCE} characters without NUL")
 
 
 def _check_names(what: str, *names: str) -> None:
@@ -64,7 +60,7 @@ def _check_names(what: str, *names: str) -> None:
 
 
 def _check_time(what: str, time_us: int) -> None:
-    if not EARLIEST_TIME_US <= time_us <= LATEST_TIME_US:
+    if not are_times((time_us,)):
         raise StoreRejected(f"{what} was refused: its time was {time_us} µs, which no date can hold")
 
 

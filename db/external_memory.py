@@ -6,11 +6,12 @@ import threading
 from collections.abc import Sequence
 
 from db.external_checks import check_profile, check_standing, check_total
+from db.memory_part import MemoryPart
 from services.domain.external import ExternalProfile, ExternalStanding, ExternalTotal
 from services.domain.windows import TimeWindow
 
 
-class ExternalInMemory:
+class ExternalInMemory(MemoryPart):
     """The part of MemoryStore that is an ExternalStore. Thread-safe."""
 
     def __init__(self) -> None:
@@ -19,10 +20,6 @@ class ExternalInMemory:
         self._external_totals: dict[tuple[object, ...], ExternalTotal] = {}
         self._external_profiles: dict[tuple[str, str], ExternalProfile] = {}
         self._external_standings: dict[tuple[str, str, str], ExternalStanding] = {}
-
-    def _require_open(self) -> None:
-        """Raises StoreUnavailable once the store is closed."""
-        raise NotImplementedError
 
     def save_external_totals(self, totals: Sequence[ExternalTotal], *, keep_from_us: int) -> None:
         for each in totals:
