@@ -13,6 +13,7 @@ from db.access_memory import AccessInMemory
 from db.alert_memory import AlertsInMemory
 from db.external_memory import ExternalInMemory
 from db.finding_rules import LONGEST_LOOK_BACK_US, cluster_step_us
+from db.layout_memory import LayoutsInMemory
 from db.level_memory import LevelDrawer
 from db.level_reads import score_order
 from db.rules import TABLE_BY_TYPE, TABLES, US_PER_DAY, Key, by_table, is_past, key_of, merge, time_us_of
@@ -54,7 +55,7 @@ Row = TypeVar(
 Standing = TypeVar("Standing", WhaleOrder, Iceberg)
 
 
-class MemoryStore(ExternalInMemory, AccessInMemory, AlertsInMemory):
+class MemoryStore(LayoutsInMemory, ExternalInMemory, AccessInMemory, AlertsInMemory):
     """An EventStore of dictionaries behind one lock. Reading costs O(rows of that table)."""
 
     def __init__(self, *, retention_days: int = 30, book_retention_days: int = 3) -> None:

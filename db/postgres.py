@@ -10,6 +10,7 @@ from db.alert_shelf import AlertsInPostgres
 from db.external_shelf import ExternalInPostgres
 from db.finding_reads import FindingReader
 from db.instrument_ids import InstrumentIds
+from db.layout_shelf import LayoutsInPostgres
 from db.level_reads import LevelReader
 from db.level_shelf import LevelShelf
 from db.partitions import Partitions
@@ -32,7 +33,7 @@ from services.domain.windows import TimeWindow, to_us
 from services.ports import AppendResult
 
 
-class PostgresStore(AlertsInPostgres, AccessInPostgres, ExternalInPostgres):
+class PostgresStore(AlertsInPostgres, AccessInPostgres, ExternalInPostgres, LayoutsInPostgres):
     """An EventStore in one schema of a PostgreSQL server. `on_close` runs after the last connection is closed."""
 
     def __init__(

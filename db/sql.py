@@ -22,5 +22,6 @@ def parse_queries(text: str) -> dict[str, str]:
 
 _FILES: Final = (
     "queries.sql", "finding_queries.sql", "level_queries.sql", "alert_queries.sql", "access_queries.sql", "external_queries.sql",
+    "layout_queries.sql",
 )  # fmt: skip
 QUERIES: Final = parse_queries("\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in _FILES))

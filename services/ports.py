@@ -22,6 +22,7 @@ from services.domain.windows import TimeWindow
 from services.ports_access import AccessStore
 from services.ports_alerts import AlertStore
 from services.ports_external import ExternalStore
+from services.ports_layouts import LayoutStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class LevelStore(Protocol):
     def margin_tables(self) -> list[MarginTable]: ...
 
 
-class EventStore(FindingStore, LevelStore, AlertStore, AccessStore, ExternalStore, Protocol):
+class EventStore(FindingStore, LevelStore, AlertStore, AccessStore, ExternalStore, LayoutStore, Protocol):
     """Where 30 days of history live: events, what is made of them, and findings.
 
     `append` is idempotent (the same event again is a duplicate, not an error) and all-or-nothing a batch. Some rows may say more

@@ -13,10 +13,13 @@ ROOT = Path(__file__).parents[1]
 # Who may import whom. A package may always import itself; a name covers what lies below it.
 LAYERS: dict[str, set[str]] = {
     "services.domain": set(),
-    "services.ports": {"services.domain", "services.ports_alerts", "services.ports_access", "services.ports_external"},
+    "services.ports": {
+        "services.domain", "services.ports_alerts", "services.ports_access", "services.ports_external", "services.ports_layouts",
+    },
     "services.ports_access": {"services.domain"},
     "services.ports_alerts": {"services.domain"},
     "services.ports_external": {"services.domain"},
+    "services.ports_layouts": {"services.domain"},
     "services.clock": set(),
     "services.version": set(),
     "services.log_lines": set(),
