@@ -1,15 +1,17 @@
-"""`live_chart`: a Plotly figure that is updated in place, keeping the user's zoom and pan."""
+"""`live_chart`: a Plotly figure that is updated in place, keeping the user's zoom and pan, and what the user marks on it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 import streamlit.components.v1 as components_v1
 
-from services.charts.inputs import HeatMatrix
+from services.charts.inputs import Box, HeatMatrix
+from services.charts.look import HeatLook, read_look
 from services.charts.plotly_asset import plotly_script_path, plotly_script_url
 from services.charts.wire import pack
 
@@ -18,13 +20,28 @@ if TYPE_CHECKING:
 
 _HERE: Final = Path(__file__).parent
 _PACKED_ENTRIES: Final = 64
+# A component takes one module, so its files are joined in this order; only the last one exports.
+_SCRIPTS: Final = ("wire", "levels", "words", "readout", "drawing", "life")
+
+
+def _script() -> str:
+    return "\n".join((_HERE / "live_chart" / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
+
 
 _mount = st.components.v2.component(
     "live_chart",
     css=(_HERE / "live_chart.css").read_text(encoding="utf-8"),
-    js=(_HERE / "live_chart.js").read_text(encoding="utf-8"),
+    js=_script(),
     isolate_styles=False,  # Plotly writes its style rules into the document, where a shadow root does not see them
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ChartState:
+    """What the user did to a chart: the box that is marked on it, and how heatmaps are coloured."""
+
+    selection: Box | None
+    look: HeatLook
 
 
 @st.cache_resource
@@ -40,9 +57,16 @@ def _script_urls() -> list[str]:
 
 
 @st.cache_data(max_entries=_PACKED_ENTRIES, show_spinner=False)
-def _packed(key: str, revision: str, height: int, _figure: Mapping[str, Any], _matrices: Mapping[str, HeatMatrix]) -> bytes:
+def _packed(
+    key: str,
+    revision: str,
+    height: int,
+    options: tuple[tuple[str, str], ...],
+    _figure: Mapping[str, Any],
+    _matrices: Mapping[str, HeatMatrix],
+) -> bytes:
     layout = dict(_figure["layout"])
-    layout["meta"] = {**layout.get("meta", {}), "plotly_urls": _script_urls()}
+    layout["meta"] = {**layout.get("meta", {}), **dict(options), "plotly_urls": _script_urls()}
     figure = {"data": _figure["data"], "layout": layout}
     return pack(figure, _matrices, revision=f"{key}/{revision}", height=height)
 
@@ -54,7 +78,8 @@ def live_chart(
     key: str,
     height: int,
     revision: str,
-) -> None:
+    link: str = "",
+) -> ChartState:
     """Draw or update a figure of `services.charts` in place.
 
     figure    mapping with "data" and "layout" (what every builder returns), or a plotly Figure
@@ -64,6 +89,32 @@ def live_chart(
     revision  names the content across all sessions: selection, theme and data version, such as
               "BTC-USDT-PERP/all/1h/dark/1842". For an equal revision the packed bytes are reused and Streamlit sends a
               reference of a few hundred bytes, so it must change whenever the figure does
+    link      charts of one page with the same link zoom together, in time and price; "time:…" in time only
+    returns   the box that is marked (a new one reruns the page or the fragment that draws the chart) and the look of the URL
     """
     mapping = figure if isinstance(figure, Mapping) else figure.to_plotly_json()
-    _mount(key=key, data=_packed(key, revision, height, mapping, matrices or {}), height=height)
+    options = (("link", link),) if link else ()
+    content = _packed(key, revision, height, options, mapping, matrices or {})
+    result = _mount(key=key, data=content, height=height, on_selection_change=_rerun)
+    query = st.query_params
+    return ChartState(_box(result.get("selection")), read_look(query.get("heat_min"), query.get("heat_scale")))
+
+
+def _rerun() -> None:
+    """A change of state reruns by itself; Streamlit wants a callback for every name that is to be read."""
+
+
+def _box(told: object) -> Box | None:
+    """The browser's words as a box; None for none, and for what is no box (the browser is not to be trusted)."""
+    if not isinstance(told, Mapping):
+        return None
+    try:
+        return Box(
+            panel=str(told["panel"]),
+            start_us=int(told["start_us"]),
+            end_us=int(told["end_us"]),
+            price_low=float(told["price_low"]),
+            price_high=float(told["price_high"]),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None

@@ -57,6 +57,29 @@ class View:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """What a user marked on a heatmap: a half-open span of time and a range of prices.
+
+    panel                  which heatmap of the figure: "book", "liquidations" or "levels"
+    start_us, end_us       start <= t < end
+    price_low, price_high  quote currency, low < high
+    """
+
+    panel: str
+    start_us: int
+    end_us: int
+    price_low: float
+    price_high: float
+
+    def __post_init__(self) -> None:
+        _require(self.end_us > self.start_us, f"a box must end after it starts, was {self.start_us}..{self.end_us}")
+        _require(
+            0.0 < self.price_low < self.price_high,
+            f"a box needs 0 < price_low < price_high, was {self.price_low}..{self.price_high}",
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeatMatrix:
     """Notional on a grid of price × time, log-quantised to one byte a cell.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 ColourScale = list[list[float | str]]
 _TRANSPARENT: Final = "rgba(0,0,0,0)"
-_LEVELS: Final = 255.0  # a display level is 0..255, see pages/live_chart.js
+_LEVELS: Final = 255.0  # a display level is 0..255, see pages/live_chart/levels.js
 _SAMPLES: Final = 24
 
 _RGB_TO_LMS: Final = np.array(

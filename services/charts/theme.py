@@ -232,7 +232,7 @@ def round_usd_between(low_usd: float, high_usd: float, *, at_most: int = 5) -> l
 
 
 def level_of(usd: float, matrix: HeatMatrix, low: int, high: int, first: int, last: int) -> float:
-    """Display level (what the colour scale is indexed by) of an amount; the twin of `levelTable` in live_chart.js."""
+    """Display level (what the colour scale is indexed by) of an amount; the twin of `levelTable` in pages/live_chart/levels.js."""
     code = math.log(usd / matrix.usd_min) / math.log(matrix.usd_ratio) + FIRST_CODE
     share = min(1.0, max(0.0, (code - low) / max(1, high - low)))
     return first + share * (last - first)

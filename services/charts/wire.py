@@ -7,7 +7,7 @@ Streamlit forwards `bytes` given to a v2 component untouched, so the figure trav
 
 The header is `{"revision", "height", "figure", "arrays", "matrices"}`. Every numpy array of the figure became
 `{"$array": i}`, and `arrays[i]` is `{"dtype", "length", "offset"}` into the blocks: no number list is ever written
-as text. `pages/live_chart.js` is the reader.
+as text. `pages/live_chart/wire.js` is the reader.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _matrix_header(matrix: HeatMatrix, blocks: _Blocks) -> dict[str, object]:
 def pack(
     figure: Mapping[str, Any], matrices: Mapping[str, HeatMatrix], *, revision: str, height: int, compress: bool = True
 ) -> bytes:
-    """The byte string `pages/live_chart.js` reads. Equal inputs give equal bytes.
+    """The byte string `pages/live_chart/wire.js` reads. Equal inputs give equal bytes.
 
     figure    plotly figure as a mapping with "data" and "layout"; numpy arrays stay binary
     matrices  by the names that heatmap traces quote in their `meta`
