@@ -22,7 +22,7 @@ from benchmarks.bench_levels import TERMS, S
 from services.analytics.position_inflow import InflowMeter, OpenInterest, TradeProfile
 from services.analytics.predicted_levels import LevelBook
 from services.domain.events import Float64
-from services.domain.level_tiles import LevelColumn, LevelTileBuilder, level_matrix, level_matrix_by_tier
+from services.domain.level_tiles import LevelColumn, LevelTileBuilder, level_matrix
 from services.domain.levels import LEVEL_COLUMNS, LEVEL_USD_MAX, LEVEL_USD_MIN, LevelTile
 
 T0: Final = 20_000 * 86_400 * S
@@ -113,7 +113,6 @@ def main() -> None:
     show(f"matrix of {matrix.usd.shape} over all tiers", best_ms(lambda: level_matrix(rows, **span)), "ms", "< 40")
     show("  within 10 % of the price", best_ms(lambda: level_matrix(rows, **span, reach=0.1)), "ms")
     show("  of three tiers", best_ms(lambda: level_matrix(rows, **span, leverages=(10, 25, 100))), "ms")
-    show("matrix by tier", best_ms(lambda: level_matrix_by_tier(rows, **span), 3), "ms", "< 150")
     few = rows[: args.naive_rows]
     some = {**span, "end_us": T0 + (len(few) * LEVEL_COLUMNS - 1) * 3_600 * S}
     fast_ms, naive_ms = best_ms(lambda: level_matrix(few, **some)), best_ms(lambda: naive_matrix(few), 1)

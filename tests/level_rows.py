@@ -13,7 +13,7 @@ import numpy as np
 from services.analytics.level_terms import LEVERAGES, LevelGrid, LevelTerms, isolated_log_ratios
 from services.analytics.position_inflow import InflowMeter, OpenInterest, TradeProfile
 from services.analytics.predicted_levels import LevelBook, LevelSnapshot
-from services.domain.columns import bar_columns
+from services.domain.columns import BarColumns, bar_columns
 from services.domain.events import Liquidation, MarketMetrics
 from services.domain.findings import MarketMinute
 from services.domain.level_tiles import LevelColumn, LevelTileBuilder
@@ -52,6 +52,11 @@ def terms(prior: tuple[float, ...]) -> LevelTerms:
     return LevelTerms(isolated_log_ratios(RATE, 0.0), np.array(prior))
 
 
+def profile_of(bars: BarColumns) -> TradeProfile:
+    """The bars' volume at (high + low + close)/3."""
+    return TradeProfile((bars.high + bars.low + bars.close) / 3, bars.buy_usd.sum(axis=1), bars.sell_usd.sum(axis=1))
+
+
 def simulated(
     seed: int, *, n_minutes: int, prior: tuple[float, ...], exchange: str = EXCHANGE, events_a_usd: float = 4e-6
 ) -> Market:
@@ -73,7 +78,7 @@ def simulated(
         columns = bar_columns(bars)
         low, high, close = float(columns.low.min()), float(columns.high.max()), float(columns.close[-1])
         reading = OpenInterest(end_us - SECOND, round(open_base, 3))
-        inflow = meter.step(TradeProfile.of_bars(columns), reading, end_us)
+        inflow = meter.step(profile_of(columns), reading, end_us)
         book.step(inflow, low=low, high=high, close=close, time_us=end_us)
         passed = _passed(rng, held, low, high, events_a_usd)
         for nth, (price, is_long) in enumerate(passed):
@@ -96,7 +101,7 @@ def book_after(market: Market, n_minutes: int, prior: tuple[float, ...]) -> Leve
         read = market.metrics[minute]
         reading = OpenInterest(read.event_time_us, float(read.open_interest_base or 0))
         end_us = BEGIN + (minute + 1) * MINUTE
-        inflow = meter.step(TradeProfile.of_bars(columns), reading, end_us)
+        inflow = meter.step(profile_of(columns), reading, end_us)
         book.step(
             inflow, low=float(columns.low.min()), high=float(columns.high.max()), close=float(columns.close[-1]), time_us=end_us
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from services.access.tiers import TIERS
@@ -65,11 +65,6 @@ def visitor_of(user: User, claims: Claims, admins: Sequence[str]) -> Visitor:
     """The visitor on a page. Whom the settings appoint is an admin whatever the table says."""
     tier = "admin" if is_appointed(claims, admins) else user.tier
     return Visitor(user.id, user.email or user.name or user.id, TIERS[tier])
-
-
-def demoted(visitor: Visitor) -> Visitor:
-    """The same somebody while nobody can say which tier is theirs: it allows the least."""
-    return replace(visitor, tier=TIERS["free"])
 
 
 def _text(told: object) -> str:

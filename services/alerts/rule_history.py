@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from services.alerts.backtest import DAY_US, RuleRecord, SubjectHistory, record_of
+from services.alerts.backtest import DAY_US, RuleRecord, SubjectHistory
 from services.alerts.feed_watch import breaks, lasted_s, place_of
 from services.alerts.liquidation_watch import sidebar_rule
 from services.alerts.watchers import exchanges_of
@@ -31,17 +31,6 @@ NOT_STORED: Final[dict[str, str]] = {
     "feed_silent": "Silences are stored only as gaps: a rule about gaps tells how often those were.",
     "forced_to_depth": "Forced volume over depth is not stored, so that this rule has no record.",
 }
-
-
-def backtest_rule(
-    rule: AlertRule, context: ViewContext, now_us: int, *, exchanges: tuple[str, ...], days: int = HISTORY_DAYS
-) -> RuleRecord | Lacking:
-    """How often a rule would have fired in the last `days`, and what the price did then; or why that cannot be told.
-
-    exchanges   those that are collected      cost   0.2 s an instrument for 30 days of liquidation_z, see rule_history
-    """
-    history = rule_history(rule, context, now_us, exchanges=exchanges, days=days)
-    return history if isinstance(history, Lacking) else record_of(rule, history)
 
 
 def rule_history(

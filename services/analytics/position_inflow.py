@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from services.domain.columns import BarColumns, Columns, TradeColumns
+from services.domain.columns import Columns
 from services.domain.events import Float64
 
 US_PER_SECOND: Final = 1_000_000
@@ -72,24 +72,6 @@ class TradeProfile(Columns):
         """The volume-weighted price; 0 without volume."""
         traded_usd = self.traded_usd
         return float((self.buy_usd + self.sell_usd) @ self.price) / traded_usd if traded_usd > 0 else 0.0
-
-    @classmethod
-    def of_trades(cls, trades: TradeColumns) -> Self:
-        """The profile of single trades."""
-        buy_usd = np.where(trades.is_buy, trades.notional_usd, 0.0)
-        return cls(trades.price, buy_usd, trades.notional_usd - buy_usd)
-
-    @classmethod
-    def of_bars(cls, bars: BarColumns, *, n_points: int = 1) -> Self:
-        """The profile of bars: at (high + low + close)/3, or spread evenly over `n_points` between low and high (for long bars)."""
-        if n_points < 1:
-            raise ValueError(f"n_points was {n_points}; it must be at least 1")
-        buy_usd, sell_usd = bars.buy_usd.sum(axis=1), bars.sell_usd.sum(axis=1)
-        if n_points == 1:
-            return cls((bars.high + bars.low + bars.close) / 3, buy_usd, sell_usd)
-        share = (np.arange(n_points) + 0.5) / n_points
-        price = bars.low[:, None] + (bars.high - bars.low)[:, None] * share
-        return cls(price.ravel(), np.repeat(buy_usd / n_points, n_points), np.repeat(sell_usd / n_points, n_points))
 
 
 EMPTY_PROFILE: Final = TradeProfile(np.zeros(0), np.zeros(0), np.zeros(0))
@@ -150,11 +132,6 @@ class Inflow:
     def opened_usd(self) -> float:
         """Opened on each side."""
         return float(self.long_usd.sum())
-
-    @property
-    def closed_share(self) -> float:
-        """Closed part of the stock of each side, in [0, 1]; 0 of an empty stock, where nothing can be closed."""
-        return min(self.closed_usd / self.stock_usd, 1.0) if self.stock_usd > 0 else 0.0
 
 
 def nothing(rule: InflowRule, *, traded_usd: float = 0.0, unexplained_usd: float = 0.0) -> Inflow:

@@ -48,26 +48,7 @@ class LevelMatrix:
     @property
     def price_edges(self) -> Float64:
         """(B + 1,) quote currency, rising."""
-        return _price_edges(self.first_bin, self.usd.shape[1], self.bin_width)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TierMatrix:
-    """As LevelMatrix, with USD by tier: usd (T, B, 2, L) float32, time contiguous in memory."""
-
-    times_us: Int64
-    mids: Float64
-    is_known: npt.NDArray[np.bool_]
-    bin_width: float
-    first_bin: int
-    usd: Float32
-    leverages: tuple[int, ...]
-    parameters_versions: Int64
-
-    @property
-    def price_edges(self) -> Float64:
-        """(B + 1,) quote currency, rising."""
-        return _price_edges(self.first_bin, self.usd.shape[1], self.bin_width)
+        return np.asarray(np.exp((self.first_bin + np.arange(self.usd.shape[1] + 1)) * self.bin_width), np.float64)
 
 
 def level_matrix(
@@ -109,28 +90,6 @@ def level_matrix(
             _put(usd, codes[:, tier], row, span, adds=True)
     return LevelMatrix(
         span.times_us, span.mids, span.is_known, span.bin_width, span.first_bin, usd.transpose(2, 1, 0), wanted, span.versions
-    )
-
-
-def level_matrix_by_tier(
-    tiles: Iterable[LevelTile], *, start_us: int, end_us: int, step_s: int, every: int = 1, reach: float | None = None
-) -> TierMatrix:
-    """As `level_matrix`, kept apart by tier: (T, B, 2, L). 720 columns of 800 bins and 8 tiers are 37 MB and take some 60 ms."""
-    span = _span(tiles, start_us=start_us, end_us=end_us, step_us=step_s * every * _US, reach=reach, same_tiers=True)
-    usd: Float32 = np.zeros((N_SIDES, len(span.leverages), span.n_bins, len(span.times_us)), np.float32)
-    for row in span.rows:
-        codes = unpack_by_tier(row.tile)
-        for tier in range(len(span.leverages)):
-            _put(usd[:, tier], codes[:, tier], row, span)
-    return TierMatrix(
-        span.times_us,
-        span.mids,
-        span.is_known,
-        span.bin_width,
-        span.first_bin,
-        usd.transpose(3, 2, 0, 1),
-        span.leverages,
-        span.versions,
     )
 
 
@@ -208,10 +167,6 @@ def _counting(tiles: Iterable[LevelTile], first_us: int, end_us: int, *, same_ti
 
 def _last_known_us(tile: LevelTile) -> int:
     return tile.start_time_us + tile.valid.bit_length() * tile.step_s * _US
-
-
-def _price_edges(first_bin: int, n_bins: int, bin_width: float) -> Float64:
-    return np.asarray(np.exp((first_bin + np.arange(n_bins + 1)) * bin_width), np.float64)
 
 
 def _bins(tiles: Sequence[LevelTile], mids: Float64, reach: float | None) -> tuple[int, int]:

@@ -20,14 +20,14 @@ from services.domain.level_codec import (
     unpack_by_tier,
     unpack_total,
 )
-from services.domain.level_matrix import LevelMatrix, TierMatrix, level_matrix, level_matrix_by_tier
+from services.domain.level_matrix import LevelMatrix, level_matrix
 from services.domain.levels import LEVEL_COLUMNS, LevelTile
 from services.domain.quantise import Float32, UInt8
 from services.domain.tile_codec import valid_mask
 
 __all__ = [
-    "LevelColumn", "LevelMatrix", "LevelTileBuilder", "StoredColumn", "TierMatrix", "dequantise_levels", "known_columns",
-    "last_column", "level_matrix", "level_matrix_by_tier", "quantise_levels",
+    "LevelColumn", "LevelMatrix", "LevelTileBuilder", "StoredColumn", "dequantise_levels", "known_columns",
+    "last_column", "level_matrix", "quantise_levels",
 ]  # fmt: skip
 
 _US: Final = 1_000_000

@@ -35,12 +35,6 @@ def optional(value: Number | None, *, name: str = "number") -> Decimal | None:
     return None if value is None or value == "" else required(value, name=name)
 
 
-def zero_means_absent(value: Number | None, *, name: str = "number") -> Decimal | None:
-    """None for null, an empty string and 0: for fields in which the exchange writes 0 for 'no quote'."""
-    number = optional(value, name=name)
-    return None if number is None or number == 0 else number
-
-
 def positive(value: Number | None, *, name: str = "number") -> Decimal:
     """A finite decimal above zero; raises DecodeError otherwise."""
     number = required(value, name=name)

@@ -188,10 +188,3 @@ def missing_words(view: PredictedView) -> str:
     """Which part of the window each exchange has no map of; empty when none is missing."""
     parts = [f"{title(name)} {share:.0%}" for name, share in view.missing_share.items() if share >= 0.005]
     return f"No map: {', '.join(parts)} of the window." if parts else ""
-
-
-def tier_words(view: PredictedView, leverages: Sequence[int] | None) -> str:
-    """Which tiers are counted, where not all are."""
-    if leverages is None:
-        return ""
-    return f"Only {', '.join(f'{each}x' for each in view.leverages)}"

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alerts.backtest import BPS, Firing, SubjectHistory, fired_rows, median_place, record_of
+from services.alerts.backtest import BPS, Firing, RuleRecord, SubjectHistory, fired_rows, median_place, record_of
 from services.alerts.evaluation import SubjectState, step, step_happening
-from services.alerts.rule_history import backtest_rule, frequency_words, outcome_words, rule_history
+from services.alerts.rule_history import frequency_words, outcome_words, rule_history
 from services.alerts.rules import KINDS
 from services.analytics.returns import PricePath
 from services.domain.alerts import AlertRule
 from services.views.alert_view import THRESHOLDS, alarm_rates
 from services.views.answers import Lacking
+from services.views.context import ViewContext
 from services.views.liquidation_minutes import build_liquidation_minutes
 from services.views.selection import Selection
 from tests.alert_rows import alert_rule
@@ -43,6 +44,11 @@ def slowly_fired(rule: AlertRule, times_us: list[int], values: list[float]) -> l
         state = result.state
         found += [row] if result.fires else []
     return found
+
+
+def record_in(rule: AlertRule, context: ViewContext, now_us: int) -> RuleRecord | Lacking:
+    history = rule_history(rule, context, now_us, exchanges=EXCHANGES)
+    return history if isinstance(history, Lacking) else record_of(rule, history)
 
 
 SOME_VALUES = st.one_of(st.just(nan), st.sampled_from([2.0, 2.5, 3.0, 4.0]), st.floats(0, 6))
@@ -131,7 +137,7 @@ def test_the_record_of_a_z_rule_is_what_the_sidebar_says_of_its_threshold(stored
     for threshold in (1.5, 2.0, 2.5):
         # alarms less than 10 min apart are one there; here an alert ends with its minute, and is silent for 10 min after it began
         rule = alert_rule(position_side="long", window_s=60, fires_at=threshold, hysteresis=0.0, cooldown_s=10)
-        record = backtest_rule(rule, context, NOW_US, exchanges=EXCHANGES)
+        record = record_in(rule, context, NOW_US)
         assert not isinstance(record, Lacking)
         expected = float(rates.minutes_per_day[THRESHOLDS.index(threshold)])
         n_joined = sum(b.time_us - a.time_us == MINUTE for a, b in zip(record.firings, record.firings[1:], strict=False))
@@ -146,25 +152,25 @@ def test_one_history_serves_every_threshold(stored: SwitchedStore) -> None:
     assert not isinstance(history, Lacking)
     for changes in ({"fires_at": 2.0}, {"hysteresis": 1.5}, {"cooldown_s": 86_400}):
         rule = alert_rule(**changes)
-        assert record_of(rule, history) == backtest_rule(rule, context, NOW_US, exchanges=EXCHANGES)
+        assert record_of(rule, history) == record_in(rule, context, NOW_US)
 
 
 def test_words_of_a_record_say_how_often_and_what_then(stored: SwitchedStore) -> None:
     context = context_of(stored, live_state())
-    record = backtest_rule(alert_rule(fires_at=2.0, cooldown_s=60), context, NOW_US, exchanges=EXCHANGES)
+    record = record_in(alert_rule(fires_at=2.0, cooldown_s=60), context, NOW_US)
     assert not isinstance(record, Lacking)
     assert f"It would have fired {record.n_fired} times in the 3.0 stored days (" in frequency_words(record)
     lines = outcome_words(record)
     assert len(lines) == 4
     assert lines[0].startswith(f"{BTC}/long: 5 min later the price was ")
     assert "95 %), n = " in lines[0]
-    never = backtest_rule(alert_rule(fires_at=20.0), context, NOW_US, exchanges=EXCHANGES)
+    never = record_in(alert_rule(fires_at=20.0), context, NOW_US)
     assert frequency_words(never).startswith("It would have fired never in the 3.0 stored days.")
 
 
 def test_too_short_a_history_says_how_much_there_is() -> None:
     context = context_of(a_store(1), live_state())
-    found = backtest_rule(alert_rule(), context, NOW_US, exchanges=EXCHANGES)
+    found = record_in(alert_rule(), context, NOW_US)
     assert isinstance(found, Lacking)
     assert found.n_need == 1_440
     assert frequency_words(found).startswith("How often this would have fired cannot be told. The record of this rule")
@@ -176,7 +182,7 @@ def test_too_short_a_history_says_how_much_there_is() -> None:
      ({"kind": "cascade_ratio", "ratio": "forced_to_depth"}, "Forced volume")],
 )  # fmt: skip
 def test_what_is_not_stored_has_no_record_and_says_so(changes: dict[str, Any], word: str) -> None:
-    found = backtest_rule(alert_rule(**changes), context_of(SwitchedStore(), live_state()), NOW_US, exchanges=EXCHANGES)
+    found = record_in(alert_rule(**changes), context_of(SwitchedStore(), live_state()), NOW_US)
     assert isinstance(found, Lacking)
     assert found.text.startswith(word)
 
@@ -190,16 +196,14 @@ def test_risk_and_branching_are_judged_on_the_stored_risk_minutes() -> None:
          for row, score in enumerate(scores)]
     )  # fmt: skip
     context = context_of(store, live_state())
-    record = backtest_rule(alert_rule(kind="risk_level", fires_at=0.45, hysteresis=0.05), context, NOW_US, exchanges=EXCHANGES)
+    record = record_in(alert_rule(kind="risk_level", fires_at=0.45, hysteresis=0.05), context, NOW_US)
     assert not isinstance(record, Lacking)
     assert record.firings == (Firing(BTC, start_us + 101 * MINUTE, 0.5),)
     ratio = alert_rule(kind="cascade_ratio", fires_at=0.9, hysteresis=0.1, position_side="long")
-    branching = backtest_rule(ratio, context, NOW_US, exchanges=EXCHANGES)
+    branching = record_in(ratio, context, NOW_US)
     assert not isinstance(branching, Lacking)
     assert branching.firings == (Firing(f"{BTC}/long", start_us + 101 * MINUTE, 1.0),)
-    short = backtest_rule(
-        alert_rule(kind="cascade_ratio", fires_at=0.9, position_side="short"), context, NOW_US, exchanges=EXCHANGES
-    )
+    short = record_in(alert_rule(kind="cascade_ratio", fires_at=0.9, position_side="short"), context, NOW_US)
     assert isinstance(short, Lacking)
 
 
@@ -222,7 +226,7 @@ def test_whale_orders_and_gaps_of_the_store_are_counted() -> None:
     context = context_of(store, live_state())
 
     def fired(**changes: Any) -> list[tuple[str, int]]:
-        record = backtest_rule(alert_rule(hysteresis=0.0, cooldown_s=10, **changes), context, NOW_US, exchanges=EXCHANGES)
+        record = record_in(alert_rule(hysteresis=0.0, cooldown_s=10, **changes), context, NOW_US)
         assert not isinstance(record, Lacking)
         return [(firing.subject, (firing.time_us - at_us) // MINUTE) for firing in record.firings]
 

@@ -18,7 +18,6 @@ from services.domain.level_tiles import (
     dequantise_levels,
     last_column,
     level_matrix,
-    level_matrix_by_tier,
     quantise_levels,
 )
 from services.domain.levels import LEVEL_USD_MAX, LEVEL_USD_MIN, LevelTile
@@ -104,19 +103,20 @@ def test_a_matrix_holds_the_maps_that_went_in_and_holes_stay_holes(which: dict[i
     columns = {number: a_column(number, seed) if which[number] else None for number in sorted(which)}
     rows = fed(columns)
     matrix = level_matrix(rows, start_us=T0 - 1, end_us=T0 + 130 * STEP_S * S, step_s=STEP_S, every=every)
-    tiers = level_matrix_by_tier(reversed(rows), start_us=T0 - 1, end_us=T0 + 130 * STEP_S * S, step_s=STEP_S, every=every)
-    chosen = level_matrix(rows, start_us=T0 - 1, end_us=T0 + 130 * STEP_S * S, step_s=STEP_S, every=every, leverages=TIERS)
+    span = {"start_us": T0 - 1, "end_us": T0 + 130 * STEP_S * S, "step_s": STEP_S, "every": every}
+    tiers = [level_matrix(reversed(rows), **span, leverages=(each,)) for each in TIERS]
+    chosen = level_matrix(rows, **span, leverages=TIERS)
     shown = [number for number in range(131) if (T0 // (STEP_S * S) + number) % every == 0]
-    assert matrix.times_us.tolist() == tiers.times_us.tolist() == [T0 + number * STEP_S * S for number in shown]
-    assert matrix.usd.shape == tiers.usd.shape[:3] == chosen.usd.shape
+    assert matrix.times_us.tolist() == tiers[0].times_us.tolist() == [T0 + number * STEP_S * S for number in shown]
+    assert matrix.usd.shape == tiers[0].usd.shape == chosen.usd.shape
     for place, number in enumerate(shown):
         usd = naive(columns, number, matrix.first_bin, matrix.usd.shape[1])
-        assert matrix.is_known[place] == tiers.is_known[place] == (columns.get(number) is not None)
+        assert matrix.is_known[place] == tiers[0].is_known[place] == (columns.get(number) is not None)
         assert matrix.mids[place] == 100.0 if matrix.is_known[place] else math.isnan(matrix.mids[place])
         assert_near(matrix.usd[place], usd.sum(axis=2))
-        assert tiers.leverages == (TIERS if rows else ())
-        assert_near(tiers.usd[place], usd[:, :, : len(tiers.leverages)])
-        assert chosen.usd[place] == pytest.approx(tiers.usd[place].sum(axis=2), rel=1e-6)
+        for tier, found in enumerate(tiers):
+            assert_near(found.usd[place], usd[:, :, tier])
+        assert chosen.usd[place] == pytest.approx(sum(found.usd[place] for found in tiers), rel=1e-6)
     assert len(rows) == len({number // 60 for number in which if which[number]})
 
 
@@ -223,7 +223,6 @@ def test_rows_of_another_lattice_than_the_newest_are_left_out_and_of_other_tiers
     rows = [*newest, *narrow, *fewer]
     assert level_matrix(rows, **span).is_known.tolist() == [False, True, True]
     assert level_matrix(rows, **span, leverages=(25,)).is_known.tolist() == [False, False, True]
-    assert level_matrix_by_tier(rows, **span).is_known.tolist() == [False, False, True]
 
 
 def test_time_is_contiguous_so_that_a_heatmap_needs_no_copy() -> None:
@@ -279,6 +278,4 @@ def test_a_damaged_row_is_said_to_be_damaged(field: str, damage: bytes | None) -
     with pytest.raises(DecodeError):
         a_builder().resume(broken)
     with pytest.raises(DecodeError):
-        level_matrix_by_tier([broken], start_us=T0 - 1, end_us=T0, step_s=60) if field != "total" else level_matrix(
-            [broken], start_us=T0 - 1, end_us=T0, step_s=60
-        )
+        level_matrix([broken], start_us=T0 - 1, end_us=T0, step_s=60, leverages=None if field == "total" else TIERS)

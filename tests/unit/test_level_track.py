@@ -19,7 +19,7 @@ from services.analyst.level_terms_source import TermsInUse
 from services.analyst.level_track import CANDLE_POINTS, LevelTrack, candle_profile
 from services.analytics.position_inflow import InflowMeter, InflowParameters, OpenInterest, TradeProfile
 from services.domain.events import EventKind
-from services.domain.level_tiles import level_matrix_by_tier
+from services.domain.level_tiles import level_matrix
 from services.domain.levels import MarketCandle
 from services.domain.stored import StoredEvent
 from services.domain.windows import TimeWindow
@@ -95,7 +95,7 @@ def test_mass_is_never_negative_never_nan_and_conserved_up_to_named_sinks(rows: 
         np.testing.assert_allclose(mass + sinks.sum(axis=0), ledger.opened, rtol=1e-6, atol=1e-3)
         np.testing.assert_allclose(ledger.opened[0], ledger.opened[1], rtol=1e-9)
     stored = store.level_tiles(TimeWindow(BEGIN - DAY, BEGIN + DAY), "binance", BTC, step_s=60)
-    maps = level_matrix_by_tier(stored, start_us=BEGIN - HOUR, end_us=BEGIN + 3 * HOUR, step_s=60)
+    maps = level_matrix(stored, start_us=BEGIN - HOUR, end_us=BEGIN + 3 * HOUR, step_s=60)
     assert np.isfinite(maps.usd).all()
     assert maps.usd.min(initial=0.0) >= 0
 

@@ -15,7 +15,6 @@ from services.analytics.position_inflow import (
     TradeProfile,
     positions,
 )
-from services.domain.columns import BarColumns, TradeColumns
 
 S = 1_000_000
 T0 = 1_700_000_000 * S
@@ -76,7 +75,6 @@ def test_both_sides_open_the_same_and_opened_less_closed_is_the_change(
     assert inflow.long_usd.sum() == pytest.approx(inflow.short_usd.sum(), rel=1e-9)
     assert inflow.opened_usd - inflow.closed_usd == pytest.approx((after - before) * trades.mean_price, rel=1e-7, abs=near)
     assert 0 <= inflow.closed_usd <= inflow.stock_usd
-    assert 0 <= inflow.closed_share <= 1
 
 
 def test_longs_enter_where_buyers_took_and_shorts_where_sellers_did() -> None:
@@ -92,7 +90,7 @@ def test_longs_enter_where_buyers_took_and_shorts_where_sellers_did() -> None:
 def test_a_fall_of_open_interest_closes_its_share_of_the_stock() -> None:
     inflow = positions(BALANCED, before_base=100.0, after_base=80.0, parameters=NET)
     assert (inflow.rule, inflow.opened_usd) == (InflowRule.CLOSED, 0.0)
-    assert inflow.closed_share == pytest.approx(0.2)
+    assert inflow.closed_usd == pytest.approx(0.2 * inflow.stock_usd)
 
 
 def test_turnover_swaps_positions_of_the_volume_that_changed_nothing() -> None:
@@ -123,26 +121,6 @@ def test_parameters_out_of_range_are_refused() -> None:
         InflowParameters(waits_above=4.0)
     with pytest.raises(ValueError, match="must be above 0"):
         InflowParameters(stale_us=0)
-
-
-def test_trades_and_bars_give_their_volume_by_taker() -> None:
-    trades = TradeColumns(
-        event_time_us=np.array([1, 2]), exchange=np.array(["okx", "okx"], object), price=np.array([10.0, 11.0]),
-        size_base=np.ones(2), notional_usd=np.array([10.0, 11.0]), is_buy=np.array([True, False]), key_hash=np.array([1, 2]),
-    )  # fmt: skip
-    singles = TradeProfile.of_trades(trades)
-    assert (singles.buy_usd.tolist(), singles.sell_usd.tolist()) == ([10.0, 0.0], [0.0, 11.0])
-    bars = BarColumns(
-        start_time_us=np.array([0]), exchange=np.array(["okx"], object), open=np.array([10.0]), high=np.array([13.0]),
-        low=np.array([9.0]), close=np.array([11.0]), n_trades=np.array([5]), buy_usd=np.array([[3.0, 5.0]]),
-        sell_usd=np.array([[4.0, 0.0]]),
-    )  # fmt: skip
-    assert TradeProfile.of_bars(bars).price.tolist() == [11.0]
-    spread = TradeProfile.of_bars(bars, n_points=4)
-    assert spread.price.tolist() == [9.5, 10.5, 11.5, 12.5]
-    assert (spread.buy_usd.sum(), spread.sell_usd.sum()) == (8.0, 4.0)
-    with pytest.raises(ValueError, match="n_points was 0"):
-        TradeProfile.of_bars(bars, n_points=0)
 
 
 def meter_at(open_base: float = 1_000.0) -> InflowMeter:
@@ -222,7 +200,7 @@ def test_a_halted_market_changes_nothing() -> None:
 def test_everything_may_be_closed_but_not_more() -> None:
     meter = meter_at(10.0)
     inflow = step(meter, 5, 0.0)
-    assert (inflow.rule, inflow.closed_share) == (InflowRule.CLOSED, 1.0)
+    assert (inflow.rule, inflow.closed_usd) == (InflowRule.CLOSED, inflow.stock_usd)
     assert step(meter, 10, 5.0).opened_usd == pytest.approx(500.0)
 
 
@@ -247,7 +225,7 @@ def test_whatever_the_readings_no_inflow_is_negative_or_not_a_number(
             assert (values >= 0).all()
         for value in (inflow.closed_usd, inflow.stock_usd, inflow.traded_usd, inflow.unexplained_usd):
             assert 0 <= value < np.inf
-        assert 0 <= inflow.closed_share <= 1
+        assert inflow.closed_usd <= inflow.stock_usd
 
 
 @given(st.lists(st.floats(0.999, 1.001), min_size=1, max_size=30))
