@@ -207,6 +207,20 @@ class LiveSnapshot:
     gaps: tuple[FeedGap, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LiveGlance:
+    """The part of a LiveSnapshot that says how an instrument stands now, without the histories that cost most to copy."""
+
+    liquidations: tuple[Liquidation, ...]
+    metrics: MarketMetrics | None
+    book: BookView | None
+
+
+def glance_of(snapshot: LiveSnapshot) -> LiveGlance:
+    """The glance of a snapshot, for a live state that has snapshots at hand."""
+    return LiveGlance(snapshot.liquidations, snapshot.metrics, snapshot.book)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LiveFindings:
     """What the detectors know of one instrument on one exchange now; immutable, the same object while nothing changed.
@@ -253,6 +267,10 @@ class LiveState(FindingState, Protocol):
 
     def snapshot(self, exchange: str, instrument: str) -> LiveSnapshot | None:
         """The state now, or None where nothing came yet. The same object while nothing but findings changed."""
+        ...
+
+    def glance(self, exchange: str, instrument: str) -> LiveGlance | None:
+        """What a list of many instruments needs of the state now, or None where nothing came yet. Costs microseconds."""
         ...
 
     def keys(self) -> list[tuple[str, str]]: ...

@@ -18,7 +18,7 @@ from services.live.bar_ring import BarRing
 from services.live.findings import RECENT_US, FindingShelf
 from services.live.rings import Ring, deep_bytes
 from services.live.trade_ring import TradeRing
-from services.ports import BookView, LiveFindings, LiveSnapshot
+from services.ports import BookView, LiveFindings, LiveGlance, LiveSnapshot
 
 US_PER_SECOND: Final = 1_000_000
 _HISTORY_S: Final = 900  # of bars and tiles: what is older comes from the store, which has it after a second or a minute
@@ -89,6 +89,11 @@ class _Shard:
                     gaps=self.gaps.tuple(),
                 )
             return self._snapshot
+
+    def glance(self) -> LiveGlance:
+        """How it stands now; what a snapshot takes longest to copy is left out."""
+        with self.lock:
+            return LiveGlance(self.liquidations.tuple(), self.metrics, self.book)
 
     def cleanup(self, before_us: int, history_from_us: int) -> int:
         """Drop what is older than `before_us` (bars and tiles: than `history_from_us`); returns how many entries went."""
@@ -211,6 +216,11 @@ class MemoryLiveState:
         """The state now, or None where nothing came yet. The same object while nothing but findings changed."""
         shard = self._shards.get((exchange, instrument))
         return None if shard is None or shard.version == 0 else shard.snapshot()
+
+    def glance(self, exchange: str, instrument: str) -> LiveGlance | None:
+        """Book, metrics and liquidations now, or None where nothing came yet."""
+        shard = self._shards.get((exchange, instrument))
+        return None if shard is None or shard.version == 0 else shard.glance()
 
     def put_finding(self, finding: Finding) -> None:
         """Add a finding, or replace the one with the same key. Clusters and risk minutes are not kept: pages read the store."""

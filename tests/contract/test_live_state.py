@@ -23,7 +23,7 @@ from services.domain.events import (
 )
 from services.domain.stored import BookTile, TradeBar
 from services.live.memory import MemoryLiveState
-from services.ports import BookView, LiveSnapshot, LiveState
+from services.ports import BookView, LiveSnapshot, LiveState, glance_of
 
 S = 1_000_000
 T0 = 1_700_000_040 * S
@@ -278,6 +278,22 @@ def test_forget_drops_an_instrument_and_its_versions_never_come_back(state: Live
     assert state.snapshot("okx", "BTC-USDT-PERP") is None
     state.apply(liquidation(1))
     assert state.version("okx", "BTC-USDT-PERP") > version
+
+
+def test_a_glance_is_the_part_of_the_snapshot_that_stands_now(state: LiveState) -> None:
+    assert state.glance("okx", "BTC-USDT-PERP") is None
+    state.apply(liquidation(1))
+    state.set_book(view(), exchange="okx", instrument="BTC-USDT-PERP")
+    glance, whole = state.glance("okx", "BTC-USDT-PERP"), now(state)
+    assert glance == glance_of(whole)
+    assert glance is not None
+    assert (glance.liquidations, glance.metrics, glance.book) == (whole.liquidations, None, whole.book)
+    state.set_book(None, exchange="okx", instrument="BTC-USDT-PERP")
+    later = state.glance("okx", "BTC-USDT-PERP")
+    assert later is not None
+    assert later.book is None
+    state.forget("okx", "BTC-USDT-PERP")
+    assert state.glance("okx", "BTC-USDT-PERP") is None
 
 
 def test_bytes_grow_with_what_is_held_and_are_of_the_right_size(state: LiveState) -> None:
