@@ -90,18 +90,20 @@ class History:
         return _joined([*stored, *fresh, trade_columns((), ())], window)
 
     def bars(self, window: TimeWindow, instrument: str, exchange: str, now_us: int, *, step_s: int) -> BarColumns:
-        """Trade bars of one exchange, merged to `step_s` where stored, of one second where only live; by start."""
+        """Trade bars of one exchange, by start, each second in one of them: of `step_s` where settled, of one second after that."""
+        settled_us = _settled_end(window, now_us)
 
         def read(part: TimeWindow) -> BarColumns:
-            return self._store.trade_bars(part, instrument, (exchange,), step_s=step_s)
+            step = step_s if part.end_us <= settled_us else 1
+            return self._store.trade_bars(part, instrument, (exchange,), step_s=step)
 
         is_live = self._is_live(window, instrument, (exchange,), now_us)
         stored = self._stored(("bars", instrument, exchange, step_s), window, now_us, read, is_live=is_live)
         snapshot = self._live.snapshot(exchange, instrument)
-        rows = BarColumns.concat([*stored, bar_columns(snapshot.bars if snapshot else ())])
-        inside = (rows.start_time_us >= window.start_us) & (rows.start_time_us < window.end_us)
-        chosen = rows.take(inside)
-        return chosen.take(np.argsort(chosen.start_time_us, kind="stable"))
+        live = bar_columns(snapshot.bars if snapshot else ())
+        chosen = _bars_once(BarColumns.concat([*stored, bar_columns(())]), live, settled_us, step_s * US_PER_SECOND)
+        inside = (chosen.start_time_us >= window.start_us) & (chosen.start_time_us < window.end_us)
+        return chosen.take(inside)
 
     def gaps(self, window: TimeWindow, exchanges: Sequence[str]) -> tuple[FeedGap, ...]:
         """Gaps that touch the window, stored and live, a closed one over its open form, the later end of two; by start."""
@@ -362,6 +364,15 @@ def _trades_reach(snapshot: LiveSnapshot, since_us: int) -> bool:
 
 def _touches(gap: FeedGap, window: TimeWindow) -> bool:
     return gap.start_time_us < window.end_us and (gap.end_time_us or window.end_us) > window.start_us
+
+
+def _bars_once(stored: BarColumns, live: BarColumns, settled_us: int, step_us: int) -> BarColumns:
+    """Stored and live bars without a second counted twice: the stored one where it is settled, after that the live one."""
+    is_settled = stored.start_time_us < settled_us
+    told = np.isin(live.start_time_us // step_us, stored.start_time_us[is_settled] // step_us) & (live.start_time_us < settled_us)
+    again = ~is_settled & np.isin(stored.start_time_us, live.start_time_us)
+    rows = BarColumns.concat([stored.take(~again), live.take(~told)])
+    return rows.take(np.argsort(rows.start_time_us, kind="stable"))
 
 
 def _tile_end(tile: BookTile) -> int:

@@ -118,6 +118,28 @@ def test_the_last_bar_of_a_column_is_the_live_one(window: str, step_s: int) -> N
     assert set(found.start_time_us // (step_s * SECOND)) == {row.start_time_us // (step_s * SECOND) for row in rows}
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    ages=st.sets(st.integers(0, 290), max_size=60),
+    unstored_age=st.integers(-1, 36),
+    live_age=st.integers(0, 300),
+    step_s=st.sampled_from([1, 10, 60, 120]),
+)
+def test_every_second_is_in_one_bar(ages: set[int], unstored_age: int, live_age: int, step_s: int) -> None:
+    store, live, history = a_history()
+    second_us = NOW_US - NOW_US % SECOND
+    rows = {age: bar(second_us - age * SECOND, n_trades=1 + age) for age in sorted(ages, reverse=True)}
+    store.append([row for age, row in rows.items() if age > unstored_age])
+    for age, row in rows.items():
+        if age <= max(unstored_age, live_age):
+            live.add_bar(row)
+    span = TimeWindow(second_us // (2 * MINUTE) * (2 * MINUTE) - 10 * MINUTE, second_us + SECOND)
+    found = history.bars(span, BTC, "binance", NOW_US, step_s=step_s)
+    assert int(found.n_trades.sum()) == sum(row.n_trades for row in rows.values())
+    assert found.buy_usd.sum() == pytest.approx(sum(sum(row.buy_usd) for row in rows.values()))
+    assert (np.diff(found.start_time_us) >= 0).all()
+
+
 # --- a store that is away -----------------------------------------------------------------------------------------------
 
 
