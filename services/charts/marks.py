@@ -179,24 +179,7 @@ def cluster_labels(view: View, bands: Sequence[ClusterBand], *, x: float, yref: 
         for index, band in enumerate(bands)
         if band.label
     ]
-    return [
-        {
-            "text": line.label,
-            "hovertext": line.words,
-            "x": x,
-            "xref": "paper",
-            "y": line.price,
-            "yref": yref,
-            "xanchor": "right",
-            "yanchor": "middle",
-            "showarrow": False,
-            "bgcolor": colours.background,
-            "opacity": 0.9,
-            "borderpad": 1,
-            "font": {"size": SMALL_PX - 1, "color": colours.text},
-        }
-        for line in labelled(view, lines)
-    ]
+    return [_label(view, line, x=x, yref=yref, colour=colours.text) for line in labelled(view, lines)]
 
 
 def magnet_shapes(view: View, bands: Sequence[MagnetBand], *, domain: Sequence[float], yref: str) -> list[Json]:
@@ -238,23 +221,30 @@ def magnet_labels(view: View, bands: Sequence[MagnetBand], *, x: float, yref: st
     ]
     return [
         {
-            "text": line.label,
+            **_label(view, line, x=x, yref=yref, colour=colours.sell if by_price[line.price].is_long else colours.buy),
             "name": by_price[line.price].label,
-            "hovertext": line.words,
-            "x": x,
-            "xref": "paper",
-            "y": line.price,
-            "yref": yref,
-            "xanchor": "right",
-            "yanchor": "middle",
-            "showarrow": False,
-            "bgcolor": colours.background,
-            "opacity": 0.9,
-            "borderpad": 1,
-            "font": {"size": SMALL_PX - 1, "color": colours.sell if by_price[line.price].is_long else colours.buy},
         }
         for line in labelled(view, lines)
     ]
+
+
+def _label(view: View, line: LevelLine, *, x: float, yref: str, colour: str) -> Json:
+    """A word at its price, right-aligned at paper coordinate `x`, over the heat."""
+    return {
+        "text": line.label,
+        "hovertext": line.words,
+        "x": x,
+        "xref": "paper",
+        "y": line.price,
+        "yref": yref,
+        "xanchor": "right",
+        "yanchor": "middle",
+        "showarrow": False,
+        "bgcolor": palette_of(view.theme).background,
+        "opacity": 0.9,
+        "borderpad": 1,
+        "font": {"size": SMALL_PX - 1, "color": colour},
+    }
 
 
 def with_bells(figure: Mapping[str, Any], bells: Sequence[AlertBell], *, axes: Sequence[tuple[str, str]], theme: ThemeName) -> Json:
