@@ -25,6 +25,7 @@ from config import ROOT, believe_no_forwarded_address, load_settings, streamlit_
 from services import runtime as runtimes
 from services.access.addresses import exposure_warning
 from services.api.headers import SecurityHeaders
+from services.api.lane import ApiLane
 from services.api.routes import ROUTES
 from services.commands.opening import open_store
 from services.domain.errors import ConfigError, DashboardError
@@ -54,7 +55,8 @@ async def lifespan(_app: object) -> AsyncIterator[None]:
 _opened: Runtime | None = None
 _is_serving = False
 believe_no_forwarded_address()
-app = st.App("pages/_shell.py", lifespan=lifespan, routes=ROUTES, middleware=[Middleware(SecurityHeaders)])
+MIDDLEWARE: Final = [Middleware(ApiLane, routes=ROUTES), Middleware(SecurityHeaders)]
+app = st.App("pages/_shell.py", lifespan=lifespan, routes=ROUTES, middleware=MIDDLEWARE)
 
 
 def _open() -> Runtime:

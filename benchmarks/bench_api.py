@@ -15,10 +15,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import numpy as np
 
+N_PACED = 8
 CACHED = (
     "/api/heatmap/liquidations/BTCUSDT?limit=100",
     "/api/heatmap/status",
@@ -83,26 +85,39 @@ async def load(host: str, port: int, path: str, *, seconds: float, n_connections
     )
 
 
-async def paced(host: str, port: int, path: str, *, rate: float, seconds: float) -> None:
-    """Requests at a steady rate over eight connections, as dashboards and scripts ask: latency without a queue of our own."""
-    request = request_of(host, path, "zstd")
-    took_s: list[float] = []
+async def asked_at(
+    host: str, port: int, paths: Sequence[str], *, rate: float, seconds: float, coding: str = "zstd"
+) -> tuple[list[float], dict[int, int]]:
+    """Seconds each request took, and how often each status came, at a steady rate over eight connections that take turns of paths.
 
-    async def one(offset: float) -> None:
+    As dashboards and scripts ask: latency without a queue of our own.
+    """
+    requests = [request_of(host, path, coding) for path in paths]
+    took_s: list[float] = []
+    seen: dict[int, int] = {}
+
+    async def one(index: int) -> None:
         reader, writer = await asyncio.open_connection(host, port)
-        due = time.perf_counter() + offset
+        due = time.perf_counter() + index / rate
         end = due + seconds
         while due < end:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             began = time.perf_counter()
-            await ask(reader, writer, request)
+            status, _ = await ask(reader, writer, requests[index % len(requests)])
             took_s.append(time.perf_counter() - began)
-            due += 8 / rate
+            seen[status] = seen.get(status, 0) + 1
+            due += N_PACED / rate
+            index += 1
         writer.close()
 
-    await asyncio.gather(*(one(index / rate) for index in range(8)))
+    await asyncio.gather(*(one(index) for index in range(N_PACED)))
+    return took_s, seen
+
+
+async def paced(host: str, port: int, path: str, *, rate: float, seconds: float) -> None:
+    took_s, seen = await asked_at(host, port, [path], rate=rate, seconds=seconds)
     p50, p99 = (np.percentile(took_s, q) * 1e3 for q in (50, 99))
-    print(f"{path[:60]:60} at {rate:,.0f}/s: {len(took_s):,} answers, p50 {p50:.2f} p99 {p99:.2f} ms")
+    print(f"{path[:60]:60} at {rate:,.0f}/s: {len(took_s):,} answers, p50 {p50:.2f} p99 {p99:.2f} ms  {seen}")
 
 
 async def fresh(host: str, port: int, template: str) -> None:

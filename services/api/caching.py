@@ -19,11 +19,16 @@ MAX_ENTRIES: Final = 512
 MAX_BYTES: Final = 64_000_000
 
 
+Headers = list[tuple[bytes, bytes]]
+
+
 class Kept:
-    """One answer as it is sent. Compressed forms are made when first asked for."""
+    """One answer as it is sent: bytes and headers. Compressed forms are made when first asked for, or by `prepare`."""
 
     def __init__(self, sealed: Sealed, keep_s: float) -> None:
         self.etag = sealed.etag
+        self._etag_header = (b"etag", sealed.etag.encode())
+        self._sent: dict[tuple[bool, Coding], tuple[Headers, bytes]] = {}
         self.made_s = time.monotonic()
         self.keep_s = keep_s
         self._bodies: dict[tuple[bool, Coding], bytes] = {(False, "identity"): sealed.first, (True, "identity"): sealed.again}
@@ -41,6 +46,23 @@ class Kept:
     def is_usable(self) -> bool:
         """Good enough to be sent while a newer one is being made."""
         return self.age_s < self.keep_s * STALE_FACTOR
+
+    def prepare(self, coding: Coding) -> None:
+        """Make the forms in that coding that will be asked for: in the worker that made the answer, not on the event loop."""
+        self.body(coding, again=False)
+        if self.keep_s:
+            self.body(coding, again=True)
+
+    def sent(self, coding: Coding, *, again: bool) -> tuple[Headers, bytes]:
+        """Headers that speak of the body, and the body. The list is the caller's to extend by copying, not to change."""
+        found = self._sent.get((again, coding))
+        if found is None:
+            body, used = self.body(coding, again=again)
+            headers = [self._etag_header, (b"content-length", str(len(body)).encode())]
+            if used != "identity":
+                headers.append((b"content-encoding", used.encode()))
+            found = self._sent[again, coding] = (headers, body)
+        return found
 
     def body(self, coding: Coding, *, again: bool) -> tuple[bytes, Coding]:
         """The bytes in that coding, or as they are where they are few; and the coding they are in."""

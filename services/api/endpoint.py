@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from services.access.visitor import NOBODY, Visitor
+from services.api.compression import Coding
 from services.api.parameters import Parameter
 from services.desk import Desk
 from services.domain.events import FeedGap
@@ -57,6 +58,7 @@ class Asked:
     """A question: the values of all declared parameters by name, the body where one is taken, the moment, who asks.
 
     cache   the process's kept answers: their statistics, and `clear` for what changes what is tracked
+    coding  how the answer will be compressed for who asks
     """
 
     values: Mapping[str, Any]
@@ -66,6 +68,7 @@ class Asked:
     grant: Grant = Grant()
     body: Any = None
     cache: AnswerCache | None = None
+    coding: Coding = "identity"
 
     @property
     def instrument(self) -> str:

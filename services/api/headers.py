@@ -24,7 +24,8 @@ _EVERYWHERE: Final = (
     (b"cross-origin-opener-policy", b"same-origin-allow-popups"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
-_API: Final = (*_EVERYWHERE, (b"content-security-policy", API_POLICY.encode()))
+API_HEADERS: Final = (*_EVERYWHERE, (b"content-security-policy", API_POLICY.encode()))
+"""What every answer of the API carries, by itself: it does not come past this middleware on its short way (lane.py)."""
 _PAGE: Final = (*_EVERYWHERE, (b"content-security-policy", PAGE_POLICY.encode()))
 
 
@@ -38,7 +39,7 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        more = _API if scope["path"].startswith("/api/") else _PAGE
+        more = API_HEADERS if scope["path"].startswith("/api/") else _PAGE
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from services.api.caching import AnswerCache, Kept
-from services.api.endpoint import Answer, Asked, Caller, Endpoint, Grant, Raw, Streamed
+from services.api.compression import Coding
+from services.api.endpoint import Answer, Asked, Caller, Endpoint, Raw, Streamed
 from services.api.envelope import seal
 from services.api.errors import ApiError, api_error, internal_error, unknown_instrument
 from services.api.gate import Gate, OpenGate
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 N_WORKERS: Final = 4
 MAX_WAITING: Final = 64
 MAX_STREAMS: Final = 8
+MAX_READ: Final = 1_024
 Made = TypeVar("Made")
 Reply = tuple[Kept, bool] | Raw | Streamed
 """An answer in the envelope, with whether it was made for somebody else; or bytes, or a stream, that have none."""
@@ -44,20 +46,34 @@ class ApiService:
         self._workers = ThreadPoolExecutor(N_WORKERS, thread_name_prefix="api")
         self._n_waiting = 0
         self._n_streams = 0
+        self._read: dict[Hashable, Mapping[str, Any]] = {}
         self._making: dict[Hashable, asyncio.Task[Kept | Raw | Streamed]] = {}
         self._cached_for: Desk | None = None
 
-    async def answer(self, endpoint: Endpoint, caller: Caller, path: Mapping[str, str], query: bytes, body: bytes) -> Reply:
-        """The reply to one request; raises ApiError for anything that is wrong with it or with us."""
+    async def answer(
+        self,
+        endpoint: Endpoint,
+        caller: Caller,
+        path: Mapping[str, str],
+        query: bytes,
+        body: bytes,
+        *,
+        coding: Coding = "identity",
+    ) -> Reply:
+        """The reply to one request; raises ApiError for anything that is wrong with it or with us.
+
+        coding   what the answer will be sent in: whoever makes it also compresses it, off the event loop
+        """
         try:
             grant = self.gate.admit(caller, endpoint)
             if grant is None:
                 grant = await self.in_worker(self.gate.look_up, caller, endpoint)
             desk = self._desk()
-            values = read_all(endpoint.parameters, path, query)
+            values = self._values(endpoint, path, query)
             self._check(values, path, desk)
             self.gate.check(grant, endpoint, values)
-            return await self._found(endpoint, caller, grant, desk, values, _decoded(endpoint, body))
+            asked = Asked(values, desk, desk.now_us(), caller, grant, _decoded(endpoint, body), self.cache, coding)
+            return await self._found(endpoint, asked)
         except NotStarted:
             message = "The dashboard is starting or stopping; try again in a moment"
             raise ApiError(503, "not_ready", message, headers={"Retry-After": "2"}) from None
@@ -74,10 +90,19 @@ class ApiService:
             raise ApiError(400, "invalid_parameter", f"exchange was {','.join(chosen)}; it must be {allowed}",
                            details={"parameter": "exchange", "was": ",".join(chosen), "allowed": allowed})  # fmt: skip
 
-    async def _found(
-        self, endpoint: Endpoint, caller: Caller, grant: Grant, desk: Desk, values: Mapping[str, Any], body: Any
-    ) -> Reply:
-        asked = Asked(values, desk, desk.now_us(), caller, grant, body, self.cache)
+    def _values(self, endpoint: Endpoint, path: Mapping[str, str], query: bytes) -> Mapping[str, Any]:
+        """What the texts say, which does not change: clients ask the same again and again."""
+        texts = (endpoint.method, endpoint.path, query, *path.values())
+        values = self._read.get(texts)
+        if values is None:
+            values = read_all(endpoint.parameters, path, query)
+            if len(self._read) >= MAX_READ:
+                self._read.clear()
+            self._read[texts] = values
+        return values
+
+    async def _found(self, endpoint: Endpoint, asked: Asked) -> Reply:
+        desk, values = asked.desk, asked.values
         if endpoint.is_instant:
             made = _make(endpoint, asked)
             return (made, False) if isinstance(made, Kept) else made
@@ -87,7 +112,7 @@ class ApiService:
         if desk is not self._cached_for:  # another runtime (in tests): nothing that was kept speaks of it
             self.cache.clear()
             self._cached_for = desk
-        question = (endpoint.path, grant.variant, *(values[each.name] for each in endpoint.parameters))
+        question = (endpoint.path, asked.grant.variant, *(values[each.name] for each in endpoint.parameters))
         kept = self.cache.get(question)
         if kept is not None and kept.is_fresh:
             self.cache.n_hits += 1
@@ -154,12 +179,17 @@ def _make(endpoint: Endpoint, asked: Asked) -> Kept | Raw | Streamed:
     """The endpoint's answer, in bytes where it has an envelope. In a worker thread."""
     try:
         made = endpoint.handler(asked)
-        return Kept(seal(made, asked), endpoint.keep_s) if isinstance(made, Answer) else made
+        if not isinstance(made, Answer):
+            return made
+        kept = Kept(seal(made, asked), endpoint.keep_s)
+        kept.prepare(asked.coding)
     except DashboardError:
         raise
     except Exception:
         log.exception("%s %s failed with %s", endpoint.method, endpoint.path, dict(asked.values))
         raise internal_error() from None
+    else:
+        return kept
 
 
 def _decoded(endpoint: Endpoint, body: bytes) -> Any:

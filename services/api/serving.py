@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
-from services.api.caching import Kept, cache_control, is_unchanged
-from services.api.compression import accepted_coding
+from services.api.caching import Headers, Kept, cache_control, is_unchanged
+from services.api.compression import Coding, accepted_coding
 from services.api.endpoint import Endpoint, Raw, Streamed
 from services.api.errors import ApiError, api_error, internal_error, not_found
 from services.api.gate import caller_of
+from services.api.headers import API_HEADERS
 from services.api.service import ApiService
 from services.domain.errors import DashboardError
 
@@ -20,8 +22,8 @@ log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 65_536
 REFRESH_S: Final = 3.0
-_ALWAYS: Final = ((b"x-content-type-options", b"nosniff"), (b"vary", b"Accept-Encoding, Authorization, X-API-Key"))
-Headers = list[tuple[bytes, bytes]]
+_JSON: Final = (b"content-type", b"application/json")
+_ALWAYS: Final = ((b"vary", b"Accept-Encoding, Authorization, X-API-Key"), *API_HEADERS)
 
 
 class BrokenStream(RuntimeError):
@@ -34,6 +36,7 @@ class PathApp:
     def __init__(self, service: ApiService, endpoints: Mapping[str, Endpoint]) -> None:
         self._service = service
         self._endpoints = endpoints
+        self.has_envelopes_only = all(each.answers is not None for each in endpoints.values())
         self._allow = ", ".join(sorted({*endpoints, "OPTIONS", *(("HEAD",) if "GET" in endpoints else ())}))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +54,7 @@ class PathApp:
     async def _serve(self, scope: Scope, receive: Receive, send: Send, *, is_head: bool) -> None:
         method = "GET" if is_head else scope["method"]
         if method == "OPTIONS":
-            await _send(send, 204, [(b"allow", self._allow.encode())], b"", is_head=False)
+            await _send(send, 204, [(b"allow", self._allow.encode()), *_ALWAYS], b"", is_head=False)
             return
         endpoint = self._endpoints.get(method)
         if endpoint is None:
@@ -60,13 +63,15 @@ class PathApp:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         body = b"" if endpoint.body is None else await _body(receive, headers)
         caller = caller_of(scope.get("client"), headers)
-        reply = await self._service.answer(endpoint, caller, scope.get("path_params", {}), scope["query_string"], body)
+        coding = accepted_coding(headers.get(b"accept-encoding", b"").decode("latin-1"))
+        path, query = scope.get("path_params", {}), scope["query_string"]
+        reply = await self._service.answer(endpoint, caller, path, query, body, coding=coding)
         if isinstance(reply, Streamed):
             await self._send_stream(send, reply, is_head=is_head)
         elif isinstance(reply, Raw):
             await _send(send, reply.status, _raw_headers(reply, endpoint), reply.body, is_head=is_head)
         else:
-            await _send_kept(send, reply, endpoint, headers, is_head=is_head)
+            await _send_kept(send, reply, endpoint, headers.get(b"if-none-match"), coding, is_head=is_head)
 
     async def _send_stream(self, send: Send, reply: Streamed, *, is_head: bool) -> None:
         """Chunk by chunk; the first is drawn before the status is sent, so that what is wrong at once is told as an error."""
@@ -134,38 +139,40 @@ async def _body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
 
 
 async def _send_kept(
-    send: Send, reply: tuple[Kept, bool], endpoint: Endpoint, asked: Mapping[bytes, bytes], *, is_head: bool
+    send: Send, reply: tuple[Kept, bool], endpoint: Endpoint, known: bytes | None, coding: Coding, *, is_head: bool
 ) -> None:
+    """An answer in the envelope; 304 where the caller holds it already (`known`: the entity tags it named)."""
     kept, again = reply
-    headers: Headers = [
-        (b"content-type", b"application/json"),
-        (b"cache-control", cache_control(endpoint.keep_s, REFRESH_S).encode()),
-        (b"etag", kept.etag.encode()),
-        *_ALWAYS,
-    ]
+    about, body = kept.sent(coding, again=again)
+    headers: Headers = [(b"cache-control", _cache_control(endpoint.keep_s)), *about, *_ALWAYS]
     if again:
-        headers.append((b"age", str(int(kept.age_s)).encode()))
-    matching = asked.get(b"if-none-match")
-    if matching is not None and endpoint.method == "GET" and is_unchanged(matching.decode("latin-1"), kept.etag):
-        await _send(send, 304, headers[1:], None, is_head=True)
-        return
-    body, coding = kept.body(accepted_coding(asked.get(b"accept-encoding", b"").decode("latin-1")), again=again)
-    if coding != "identity":
-        headers.append((b"content-encoding", coding.encode()))
-    await _send(send, endpoint.status, headers, body, is_head=is_head)
+        headers.append((b"age", b"%d" % kept.age_s))
+    status = endpoint.status
+    if known is not None and endpoint.method == "GET" and is_unchanged(known.decode("latin-1"), kept.etag):
+        status, body = 304, b""
+        headers = [each for each in headers if each[0] not in (b"content-length", b"content-encoding")]
+    else:
+        headers.append(_JSON)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if is_head else body})
+
+
+@lru_cache(maxsize=64)
+def _cache_control(keep_s: float) -> bytes:
+    return cache_control(keep_s, REFRESH_S).encode()
 
 
 def _raw_headers(reply: Raw, endpoint: Endpoint) -> Headers:
     headers: Headers = [(b"content-type", reply.media_type.encode()), *_ALWAYS]
     headers += [(name.lower().encode(), text.encode("latin-1")) for name, text in reply.headers.items()]
     if not any(name == b"cache-control" for name, _ in headers):
-        headers.append((b"cache-control", cache_control(endpoint.keep_s, REFRESH_S).encode()))
+        headers.append((b"cache-control", _cache_control(endpoint.keep_s)))
     return headers
 
 
 async def _send_error(send: Send, error: DashboardError, *, is_head: bool) -> None:
     known = error if isinstance(error, ApiError) else internal_error()
-    headers: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *_ALWAYS]
+    headers: Headers = [_JSON, (b"cache-control", b"no-store"), *_ALWAYS]
     headers += [(name.lower().encode(), text.encode("latin-1")) for name, text in known.headers.items()]
     await _send(send, known.status, headers, known.body(), is_head=is_head)
 
