@@ -111,8 +111,8 @@ class AnswerCache:
 
 
 def cache_control(keep_s: float, refresh_s: float) -> str:
-    """What a browser may do with an answer: use it again for one refresh interval, or not keep it at all."""
-    return f"private, max-age={max(1, round(min(keep_s * 3, refresh_s) if keep_s < 10 else keep_s))}" if keep_s else "no-store"
+    """What a browser may do with an answer: use it again for one refresh interval (or as long as we do), or not keep it at all."""
+    return f"private, max-age={int(max(keep_s, refresh_s, 1.0))}" if keep_s else "no-store"
 
 
 def is_unchanged(if_none_match: str, etag: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+from functools import lru_cache
 from typing import Final, Literal
 
 import zstandard
@@ -15,6 +16,7 @@ ZSTD_LEVEL: Final = 3
 _PART: Final = re.compile(r"^\s*(\*|[a-z0-9-]{1,20})\s*(?:;\s*q\s*=\s*(\d(?:\.\d{0,3})?)\s*)?$", re.IGNORECASE)
 
 
+@lru_cache(maxsize=256)  # a client says the same with each request
 def accepted_coding(header: str) -> Coding:
     """The best coding that an Accept-Encoding header allows; what cannot be read counts as not said."""
     weights: dict[str, float] = {}

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from services.api.caching import AnswerCache
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
-Scope = Literal["public", "read", "export", "write", "admin"]
-"""What an endpoint needs of its caller: nothing, to read, to export, to change what is theirs, to change what is everyone's."""
+Scope = Literal["public", "read", "export", "write", "admin", "monitor"]
+"""What an endpoint needs of its caller: nothing, to read, to export, to change what is theirs, to change what is everyone's, to
+watch the process itself."""
 LIVE_KEEP_S: Final = 1.0
 MINUTE_KEEP_S: Final = 15.0
 
@@ -137,6 +138,7 @@ class Endpoint:
     answers      msgspec type of `data`; None for one that answers Raw or Streamed
     keep_s       seconds for which the answer's bytes are kept and sent again; 0: made for each caller
     body         msgspec type of the JSON body; None: there is none
+    tells_more   an admin is told more than others: their answers are kept apart
     is_instant   the handler neither waits nor computes: it is called on the event loop, also while all workers are busy
     handler      synchronous, runs in a worker thread; raises any DashboardError
     errors       statuses beyond 400 (and 404 where there is a symbol) that it may answer
@@ -157,4 +159,5 @@ class Endpoint:
     media_type: str = "application/json"
     errors: tuple[int, ...] = ()
     is_instant: bool = False
+    tells_more: bool = False
     description: str = ""

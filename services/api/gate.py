@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from services.access.visitor import LOCAL
@@ -66,10 +67,14 @@ def _key(headers: Mapping[bytes, bytes]) -> str | None:
 
 def _is_local(address: str, headers: Mapping[bytes, bytes]) -> bool:
     """From a loopback address, not forwarded by a proxy, and for a loopback host: a page elsewhere may have its name point here."""
-    try:
-        is_loopback = ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        is_loopback = False
     host = headers.get(b"host", b"").decode("latin-1").lower()
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    return is_loopback and name in _LOOPBACK_HOSTS and not any(header in headers for header in _FORWARDED)
+    return name in _LOOPBACK_HOSTS and _is_loopback(address) and not any(header in headers for header in _FORWARDED)
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -174,6 +174,6 @@ def _family(
 ENDPOINTS = (
     Endpoint(
         method="GET", path="/metrics", name="getMetrics", tag="system", summary="The process's account for Prometheus.",
-        handler=get_metrics, media_type="text/plain",
+        handler=get_metrics, media_type="text/plain", scope="monitor",
     ),
 )  # fmt: skip

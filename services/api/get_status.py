@@ -10,7 +10,7 @@ from services.api.told import Payload, told
 from services.desk import Desk
 from services.domain.coverage import LIQUIDATION_COVERAGE
 from services.domain.errors import StoreError
-from services.domain.health import ConnectionHealth, StoreStatus, SystemHealth
+from services.domain.health import ConnectionHealth, StoreStatus, SystemHealth, WriterHealth
 from services.domain.windows import US_PER_SECOND
 from services.version import VERSION
 
@@ -159,7 +159,8 @@ def get_status(asked: Asked) -> Answer:
     runtime = asked.desk.runtime
     health = runtime.health()
     stored = store_status(asked.desk)
-    warnings = [] if isinstance(stored, StoreStatus) else [f"The store is away: {stored}"]
+    is_told = asked.grant.facts.tier.is_admin
+    warnings = [] if isinstance(stored, StoreStatus) else [f"The store is away: {stored}" if is_told else "The store is away"]
     if runtime.collector is None:
         warnings.append("This process collects nothing; what the feeds do is told by the one that collects.")
     newest = [each.last_data_time_us for each in health.connections if each.last_data_time_us is not None]
@@ -174,7 +175,7 @@ def get_status(asked: Asked) -> Answer:
             replay_progress=health.replay_progress,
         ),
         feeds=[_feed(health, name) for name in runtime.settings.exchanges],
-        writer=None if health.writer is None else told(WriterTold, health.writer),
+        writer=None if health.writer is None else _writer(health.writer, asked),
         store=_store(stored) if isinstance(stored, StoreStatus) else None,
         cache=_cache(asked),
     )
@@ -210,6 +211,13 @@ def _feed(health: SystemHealth, exchange: str) -> FeedTold:
     )
 
 
+def _writer(writer: WriterHealth, asked: Asked) -> WriterTold:
+    """Why the store refuses can name its host or a path: that is for who runs this."""
+    if asked.grant.facts.tier.is_admin:
+        return told(WriterTold, writer)
+    return told(WriterTold, writer, last_error=None)
+
+
 def _worst(connections: list[ConnectionHealth], name: str) -> float | None:
     lags: list[Any] = [getattr(each, name) for each in connections]
     return max((lag for lag in lags if lag is not None), default=None)
@@ -241,5 +249,6 @@ ENDPOINTS = (
         handler=get_status,
         answers=StatusTold,
         keep_s=LIVE_KEEP_S,
+        tells_more=True,
     ),
 )

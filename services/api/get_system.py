@@ -125,6 +125,6 @@ ENDPOINTS = (
     ),
     Endpoint(
         method="GET", path="/api/debug/memory", name="getMemory", tag="system",
-        summary="What the process holds in memory.", handler=get_memory, answers=MemoryTold, keep_s=1.0,
+        summary="What the process holds in memory.", handler=get_memory, answers=MemoryTold, keep_s=1.0, scope="monitor",
     ),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from services import runtime as runtimes
-from services.access.addresses import bucket_of, client_address
+from services.access.addresses import bucket_of, client_address, is_among
 from services.access.buckets import Buckets
 from services.access.keys import BadKey
 from services.access.limits import (
@@ -26,7 +26,9 @@ from services.domain.windows import window_us
 from services.runtime import Runtime
 
 WRONG_KEYS_PER_MINUTE: Final = 20  # of one address, each of which costs a question to the store
-KEY_SCOPE: Final[Mapping[str, KeyScope]] = {"read": "read", "export": "export", "write": "alerts", "admin": "admin"}
+KEY_SCOPE: Final[Mapping[str, KeyScope]] = {
+    "read": "read", "export": "export", "write": "alerts", "admin": "admin", "monitor": "read",
+}  # fmt: skip
 PREDICTED_ENDPOINTS: Final = frozenset({"getPredictedLevels"})
 PREDICTED_DATASETS: Final = frozenset({"levels", "level_heatmap", "level_matrix", "level_scores"})
 HOW_TO_SIGN: Final = "send an API key as `Authorization: Bearer uhm_…`; who runs this makes them on the admin page"
@@ -52,6 +54,8 @@ class AccessGate:
         if endpoint.scope == "public":
             return Grant("public", facts=NOBODY)
         place = self._place(caller)
+        if caller.key is None and endpoint.scope == "monitor" and self._is_monitor(caller):
+            return Grant("monitor", facts=NOBODY)
         if caller.key is None:
             self._spend(f"address {place}", NOBODY)
             return _granted(NOBODY, endpoint)
@@ -96,15 +100,20 @@ class AccessGate:
         return unauthenticated(error.ui_message)
 
     def _place(self, caller: Caller) -> str:
-        trusted = self._runtime().access.rules.trusted_proxies
-        return bucket_of(client_address(caller.address, caller.forwarded, trusted))
+        return bucket_of(self._address(caller))
+
+    def _is_monitor(self, caller: Caller) -> bool:
+        return is_among(self._address(caller), self._runtime().access.rules.monitors)
+
+    def _address(self, caller: Caller) -> str:
+        return client_address(caller.address, caller.forwarded, self._runtime().access.rules.trusted_proxies)
 
 
 def _granted(visitor: Visitor, endpoint: Endpoint) -> Grant:
     """The grant of a visitor whose key has the endpoint's scope."""
-    if not visitor.is_signed_in and endpoint.scope in ("write", "admin"):
+    if not visitor.is_signed_in and endpoint.scope in ("write", "admin", "monitor"):
         raise unauthenticated(f"This is not open to everybody; {HOW_TO_SIGN}")
-    if endpoint.scope == "admin":
+    if endpoint.scope in ("admin", "monitor"):
         refusal = admin_refusal(visitor)
         if refusal is not None:
             raise tier_required(refusal, tier=visitor.tier.name)
@@ -113,7 +122,8 @@ def _granted(visitor: Visitor, endpoint: Endpoint) -> Grant:
         have = ", ".join(visitor.scopes)
         raise ApiError(403, "forbidden", f"This needs a key with the scope {needed}; this key's scopes are {have}")
     # What is left out for a tier without predicted levels makes another answer of the same question.
-    return Grant(visitor.name, "" if visitor.tier.has_predicted else "plain", visitor)
+    variant = "" if visitor.tier.has_predicted else "plain"
+    return Grant(visitor.name, "admin" if endpoint.tells_more and visitor.tier.is_admin else variant, visitor)
 
 
 def refusal_of(visitor: Visitor, endpoint: Endpoint, values: Mapping[str, Any], tracked: Sequence[str], now_us: int) -> str | None:

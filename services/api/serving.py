@@ -21,7 +21,6 @@ from services.domain.errors import DashboardError
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 65_536
-REFRESH_S: Final = 3.0
 _JSON: Final = (b"content-type", b"application/json")
 _ALWAYS: Final = ((b"vary", b"Accept-Encoding, Authorization, X-API-Key"), *API_HEADERS)
 
@@ -48,7 +47,7 @@ class PathApp:
         except BrokenStream:
             raise
         except Exception:
-            log.exception("%s %s failed", scope["method"], scope["path"])
+            log.exception("%s %s?%s failed", scope["method"], scope["path"], scope["query_string"].decode("latin-1")[:500])
             await _send_error(send, internal_error(), is_head=is_head)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, *, is_head: bool) -> None:
@@ -68,10 +67,12 @@ class PathApp:
         reply = await self._service.answer(endpoint, caller, path, query, body, coding=coding)
         if isinstance(reply, Streamed):
             await self._send_stream(send, reply, is_head=is_head)
-        elif isinstance(reply, Raw):
-            await _send(send, reply.status, _raw_headers(reply, endpoint), reply.body, is_head=is_head)
+            return
+        cache_for = _cache_control(endpoint.keep_s, self._service.refresh_s)
+        if isinstance(reply, Raw):
+            await _send(send, reply.status, _raw_headers(reply, cache_for), reply.body, is_head=is_head)
         else:
-            await _send_kept(send, reply, endpoint, headers.get(b"if-none-match"), coding, is_head=is_head)
+            await _send_kept(send, reply, endpoint, headers.get(b"if-none-match"), coding, cache_for, is_head=is_head)
 
     async def _send_stream(self, send: Send, reply: Streamed, *, is_head: bool) -> None:
         """Chunk by chunk; the first is drawn before the status is sent, so that what is wrong at once is told as an error."""
@@ -139,12 +140,19 @@ async def _body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
 
 
 async def _send_kept(
-    send: Send, reply: tuple[Kept, bool], endpoint: Endpoint, known: bytes | None, coding: Coding, *, is_head: bool
+    send: Send,
+    reply: tuple[Kept, bool],
+    endpoint: Endpoint,
+    known: bytes | None,
+    coding: Coding,
+    cache_for: bytes,
+    *,
+    is_head: bool,
 ) -> None:
     """An answer in the envelope; 304 where the caller holds it already (`known`: the entity tags it named)."""
     kept, again = reply
     about, body = kept.sent(coding, again=again)
-    headers: Headers = [(b"cache-control", _cache_control(endpoint.keep_s)), *about, *_ALWAYS]
+    headers: Headers = [(b"cache-control", cache_for), *about, *_ALWAYS]
     if again:
         headers.append((b"age", b"%d" % kept.age_s))
     status = endpoint.status
@@ -158,15 +166,15 @@ async def _send_kept(
 
 
 @lru_cache(maxsize=64)
-def _cache_control(keep_s: float) -> bytes:
-    return cache_control(keep_s, REFRESH_S).encode()
+def _cache_control(keep_s: float, refresh_s: float) -> bytes:
+    return cache_control(keep_s, refresh_s).encode()
 
 
-def _raw_headers(reply: Raw, endpoint: Endpoint) -> Headers:
+def _raw_headers(reply: Raw, cache_for: bytes) -> Headers:
     headers: Headers = [(b"content-type", reply.media_type.encode()), *_ALWAYS]
     headers += [(name.lower().encode(), text.encode("latin-1")) for name, text in reply.headers.items()]
     if not any(name == b"cache-control" for name, _ in headers):
-        headers.append((b"cache-control", _cache_control(endpoint.keep_s)))
+        headers.append((b"cache-control", cache_for))
     return headers
 
 
