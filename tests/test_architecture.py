@@ -42,7 +42,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "services.views": {
         "services.analytics", "services.insights", "services.charts.inputs", "services.charts.mark_inputs",
-        "services.ports", "services.domain"},
+        "services.charts.overlay_inputs", "services.ports", "services.domain"},
     "services.views.alerts_view": {  # rules and alerts in words; nothing that alerts are made of looks through it
         "services.views", "services.alerts", "services.charts.mark_inputs", "services.domain"},
     "services.alerts": {  # says what the pages say, by the same functions

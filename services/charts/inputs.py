@@ -155,11 +155,15 @@ class HeatMatrix:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PriceLine:
-    """A price over time. times_us (n,) rising; prices (n,), NaN where the line must break; label is its legend name."""
+    """A price over time. times_us (n,) rising; prices (n,), NaN where the line must break; label is its legend name.
+
+    `exchange` is whose price it is, "" where it is nobody's in particular.
+    """
 
     times_us: TimeArray
     prices: FloatArray
     label: str = "mid"
+    exchange: str = ""
 
     def __post_init__(self) -> None:
         _require(

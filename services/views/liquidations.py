@@ -191,7 +191,7 @@ def price_line(context: ViewContext, selection: Selection, now_us: int, edges_us
         if n_known > best[0]:
             best = (n_known, exchange, closes)
     middle_us = (edges_us[:-1] + edges_us[1:]) // 2
-    return PriceLine(times_us=middle_us, prices=best[2], label=f"{EXCHANGE_TITLES[best[1]]} last")
+    return PriceLine(times_us=middle_us, prices=best[2], label=f"{EXCHANGE_TITLES[best[1]]} last", exchange=best[1])
 
 
 def _last_mid(book: BookColumns) -> float | None:

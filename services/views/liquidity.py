@@ -112,7 +112,8 @@ def mid_line(columns: BookColumns, edges_us: Int64) -> PriceLine:
     """Mid price by column, of the chosen exchange whose book was seen most; NaN where it was not."""
     best = int(np.isfinite(columns.mids).sum(axis=1).argmax())
     middle_us = (edges_us[:-1] + edges_us[1:]) // 2
-    return PriceLine(times_us=middle_us, prices=columns.mids[best], label=f"{EXCHANGE_TITLES[columns.exchanges[best]]} mid")
+    name = columns.exchanges[best]
+    return PriceLine(times_us=middle_us, prices=columns.mids[best], label=f"{EXCHANGE_TITLES[name]} mid", exchange=name)
 
 
 def book_matrix(columns: BookColumns, edges_us: Int64, axis: Float64, kept: SettledSums | None = None) -> HeatMatrix:
