@@ -217,6 +217,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
             _words),
     Setting("HEATMAP_TRUSTED_PROXIES", "trusted_proxies", "list", "", "addresses and networks",
             "Our own reverse proxies, whose X-Forwarded-For is believed; from anybody else it is not read.", _networks),
+    Setting("HEATMAP_MONITORS", "monitors", "list", "", "addresses and networks",
+            "Who may read /metrics and /api/debug/memory without a key with HEATMAP_ACCESS=tiers; others need a key of tier admin.",
+            _networks),
     Setting("HEATMAP_WEBHOOK_PRIVATE", "webhook_private", "choice", "no", "no, yes",
             "Whether alerts may be sent to this machine and to private networks; whoever can add a target could then reach those.",
             _choice("no", "yes")),
@@ -269,6 +272,7 @@ class Settings:
     access: Literal["open", "tiers"]
     admins: tuple[str, ...]
     trusted_proxies: tuple[str, ...]
+    monitors: tuple[str, ...]
     webhook_private: Literal["no", "yes"]
     binance_ws_url: str
     binance_rest_url: str

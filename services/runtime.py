@@ -81,7 +81,7 @@ class Runtime:
         self.store = store
         self.live: LiveState = live or MemoryLiveState(max_events=settings.max_events, ttl_us=LIVE_TTL_US)
         self.clock: Clock = SystemClock()
-        rules = AccessRules(settings.access, settings.admins, settings.trusted_proxies)
+        rules = AccessRules(settings.access, settings.admins, settings.trusted_proxies, settings.monitors)
         self.access = AccessBook(store, rules, SystemClock())
         self.collector: CollectorFace | None = None
         self.analyst: Analyst | None = None

@@ -21,12 +21,17 @@ def client_address(peer: str, forwarded: str, trusted: Sequence[str]) -> str:
     """
     address = peer
     hops = [hop.strip() for hop in forwarded.split(",")][-MAX_FORWARDED:] if forwarded else []
-    while hops and _is_trusted(address, tuple(trusted)):
+    while hops and _lies_in(address, tuple(trusted)):
         told = hops.pop()
         if _parsed(told) is None:
             break
         address = told
     return address
+
+
+def is_among(address: str, networks: Sequence[str]) -> bool:
+    """Whether an address is one of these, or in one of these networks."""
+    return _lies_in(address, tuple(networks))
 
 
 def bucket_of(address: str) -> str:
@@ -60,14 +65,14 @@ def exposure_warning(listen_address: str | None, *, is_open: bool) -> str:
 
 
 @lru_cache(maxsize=256)
-def _is_trusted(address: str, trusted: tuple[str, ...]) -> bool:
+def _lies_in(address: str, networks: tuple[str, ...]) -> bool:
     parsed = _parsed(address)
-    return parsed is not None and any(parsed in network for network in _networks(trusted))
+    return parsed is not None and any(parsed in network for network in _networks(networks))
 
 
 @lru_cache(maxsize=8)
-def _networks(trusted: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(each, strict=False) for each in trusted)
+def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(each, strict=False) for each in texts)
 
 
 def _parsed(address: str) -> IPv4Address | IPv6Address | None:

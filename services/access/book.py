@@ -36,11 +36,12 @@ class NotAllowed(DashboardError):
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """The settings of access. `admins`: e-mail addresses and user ids; `trusted_proxies`: addresses and networks."""
+    """The settings of access. `admins`: e-mail addresses and user ids; `trusted_proxies`, `monitors`: addresses and networks."""
 
     mode: Literal["open", "tiers"] = "open"
     admins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    monitors: tuple[str, ...] = ()
 
 
 class AccessBook:

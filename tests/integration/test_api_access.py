@@ -22,10 +22,12 @@ from services.api.parameters import SYMBOL, TIME_WINDOW, choice, moment
 from services.api.routes import all_endpoints
 from services.api.security import WRONG_KEYS_PER_MINUTE, AccessGate
 from services.domain.access import KEY_SCOPES, TierName
+from services.domain.errors import StoreUnavailable
 from services.domain.windows import WINDOWS_S, from_us
 from services.runtime import Runtime
 from tests.api_client import ApiClient, busy_runtime, envelope
-from tests.ui.world import AWAY, NOW_US
+from tests.ui.world import AWAY, NOW_US, ToldCollector
+from tests.unit.test_notices import health, writer
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "ADAUSDT", "BNBUSDT", "XRPUSDT", "DOGEUSDT", "LTCUSDT", "DOTUSDT", "UNIUSDT", "TRXUSDT")
 TIER_NAMES = tuple(TIERS)
@@ -362,6 +364,42 @@ def test_no_endpoint_is_answered_with_a_wrong_key_unless_it_is_public(runtime: R
     headers = body.pop("headers", {}) | bearer(make_key())
     answer = api.send(each.method, path, headers=headers, **body)
     assert (answer.status_code == 401) == (each.scope != "public"), answer.text
+    api.close()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/debug/memory"])
+def test_the_process_itself_is_watched_by_an_admins_key_or_from_a_named_address(path: str) -> None:
+    runtime = busy_runtime(
+        access="tiers", symbols=",".join(SYMBOLS), trusted_proxies="10.0.0.0/8", monitors="192.0.2.0/28,127.0.0.1"
+    )
+    stranger = client_of(runtime, everything=True)
+    refused(stranger.get(path), 401, "unauthenticated")
+    assert "needs tier admin" in refused(stranger.get(path, headers=bearer(key_of(runtime, tier="vip"))), 403, "tier_required")
+    assert stranger.get(path, headers=bearer(key_of(runtime, tier="admin", scopes=["read"]))).status_code == 200
+    monitor = client_of(runtime, "192.0.2.9", everything=True)
+    assert monitor.get(path).status_code == 200
+    refused(monitor.get(path, headers=bearer(key_of(runtime, tier="pro"))), 403, "tier_required")
+    proxy = client_of(runtime, "10.0.0.1", everything=True)
+    refused(proxy.get(path, headers={"X-Forwarded-For": "203.0.113.9"}), 401, "unauthenticated")
+    assert proxy.get(path, headers={"X-Forwarded-For": "192.0.2.3"}).status_code == 200
+    refused(stranger.get(path, headers={"X-Forwarded-For": "127.0.0.1"}), 401, "unauthenticated")
+    for client in (stranger, monitor, proxy):
+        client.close()
+
+
+def test_why_the_store_refuses_is_told_to_who_runs_this_only(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise StoreUnavailable("the store at db.internal is away")
+
+    api = client_of(runtime, everything=True)
+    runtime.collector = ToldCollector(health(as_of_us=NOW_US, writer=writer(last_error="the store at db.internal refused")))
+    monkeypatch.setattr(runtime.store.inner, "status", away)
+    answers = {each: api.get("/api/heatmap/status", headers=bearer(key_of(runtime, tier=each))).json() for each in ("vip", "admin")}
+    assert answers["admin"]["data"]["writer"]["lastError"] == "the store at db.internal refused"
+    assert answers["vip"]["data"]["writer"]["lastError"] is None
+    assert answers["vip"]["meta"]["warnings"] == ["The store is away"]
+    assert answers["admin"]["meta"]["warnings"][0].startswith("The store is away: ")
+    assert api.get("/api/heatmap/status").json()["data"]["writer"]["lastError"] is None
     api.close()
 
 

@@ -88,6 +88,8 @@ def test_the_cache_stays_within_its_bytes() -> None:
 def test_a_browser_may_keep_an_answer_for_one_refresh() -> None:
     assert cache_control(0.0, 3.0) == "no-store"
     assert cache_control(1.0, 3.0) == "private, max-age=3"
+    assert cache_control(1.0, 60.0) == "private, max-age=60"
+    assert cache_control(1.0, 1.0) == "private, max-age=1"
     assert cache_control(15.0, 3.0) == "private, max-age=15"
 
 
