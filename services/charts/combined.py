@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
-from services.charts.book_heatmap import BOOK, trades_words
+from services.charts.book_heatmap import BOOK
 from services.charts.inputs import Bubbles, DepthProfile, HeatMatrix, LiquidationProfile, PriceLine, View
 from services.charts.liquidation_heatmap import LONG, SHORT
 from services.charts.mark_inputs import Marks
@@ -18,6 +19,8 @@ from services.charts.marks import (
     point_traces,
     wall_traces,
 )
+from services.charts.overlay import liquidation_traces, overlay_words, price_traces, traded_traces, trades_words
+from services.charts.overlay_inputs import Overlay
 from services.charts.theme import (
     Json,
     base_layout,
@@ -36,7 +39,6 @@ from services.charts.traces import (
     holes,
     intensity_heatmap,
     liquidation_profile,
-    price_line,
     profile_axis,
     signed_heatmap,
 )
@@ -111,23 +113,26 @@ def combined(
     depth: DepthProfile | None = None,
     marks: Marks | None = None,
     coverage: str = "",
+    over: Overlay | None = None,
 ) -> Json:
     """The figure for `live_chart(figure, {"long": long, "short": short, "book": book}, …)`.
 
     Left: realised liquidations and their density over price, with the bounds of the clusters. Right: resting liquidity with trades,
     walls and icebergs, and the depth of now, magnets (predicted liquidations) as bands behind it. Key levels run across both.
-    Zooming either panel in time or price zooms both.
+    Zooming either panel in time or price zooms both. `over` is what the user lays over the right panel: candles in the place of the
+    line (the left one, a third as wide, keeps it), liquidations, traded notional in the place of the depth.
     `coverage` says what the liquidation feeds are. On a container narrower than 640 px the panels are stacked.
     """
     colours = palette_of(view.theme)
-    drawn = marks or Marks()
+    drawn, over = marks or Marks(), over or Overlay()
     layout = base_layout(
         view.theme,
         uirevision=view.uirevision,
         alt=f"Liquidations and resting liquidity of {view.instrument} on one price axis, with key levels",
         price_decimals=view.price_decimals,
     )
-    layout |= _axes(view, density, depth)
+    side = _side(depth, over)
+    layout |= _axes(view, density, side)
     left_end = _LEFT[1] if density else _DENSITY[1]
     data = [
         signed_heatmap(view, (LONG, SHORT), long, short, axes=("x", "y"), bar=(left_end, 0.17)),
@@ -141,11 +146,12 @@ def combined(
         note("<b>Resting liquidity</b>", x=_RIGHT[0], colour=colours.text),
         zone_note(view),
         footnote(view, coverage),
-        footnote(view, trades_words(trades) if trades is not None else "", x=_RIGHT[0]),
+        footnote(view, overlay_words(over, [trades_words(trades)] if trades is not None else []), x=_RIGHT[0]),
     ]
-    layout["meta"]["compact"] = _compact(density, depth)
+    layout["meta"]["compact"] = _compact(density, side)
     if line is not None:
-        data += price_line(view, line, axes=("x", "y")) + price_line(view, line, axes=("x2", "y2"))
+        data += price_traces(view, line, replace(over, candles=None), axes=("x", "y"))
+        data += price_traces(view, line, over, axes=("x2", "y2"))
         last = line.last_price()
         if last is not None:
             layout["annotations"].append(price_tag(view, last, yref="y2"))
@@ -153,20 +159,33 @@ def combined(
         data += liquidation_profile(view, density, axes=("x4", "y"))
     if trades is not None:
         data += bubbles_traces(view, trades, axes=("x2", "y2"))
-        layout["meta"]["compact"]["data"] |= smaller_bubbles(data)
-    if depth is not None:
-        data += depth_profile(view, depth, axes=("x3", "y2"))
-    data += _mark_traces(view, drawn)
+    if side is not None:
+        data += (
+            depth_profile(view, side, axes=("x3", "y2"))
+            if over.traded is None
+            else traded_traces(view, over.traded, axes=("x3", "y2"))
+        )
+    data += _mark_traces(view, drawn, over)
+    layout["meta"]["compact"]["data"] |= smaller_bubbles(data)
     _mark_layout(view, drawn, layout, has_density=density is not None)
     return {"data": data, "layout": layout}
 
 
-def _mark_traces(view: View, marks: Marks) -> list[Json]:
+def _side(depth: DepthProfile | None, over: Overlay) -> DepthProfile | None:
+    """What the panel at the right is as wide as: the depth, or in its place what was traded."""
+    if over.traded is None:
+        return depth
+    return DepthProfile(price_edges=over.traded.price_edges, bid_usd=over.traded.buy_usd, ask_usd=over.traded.sell_usd)
+
+
+def _mark_traces(view: View, marks: Marks, over: Overlay) -> list[Json]:
     data = level_traces(view, marks.levels, axes=("x", "y")) + level_traces(view, marks.levels, axes=("x2", "y2"))
     if marks.walls is not None:
         data += wall_traces(view, marks.walls, axes=("x2", "y2"))
     if marks.icebergs is not None:
         data += point_traces(view, marks.icebergs, symbol="diamond", axes=("x2", "y2"))
+    if over.liquidations is not None:
+        data += liquidation_traces(view, over.liquidations, axes=("x2", "y2"))
     return data
 
 

@@ -8,6 +8,8 @@ from typing import Final
 from services.charts.inputs import HeatMatrix, LiquidationProfile, PriceLine, View
 from services.charts.mark_inputs import ClusterBand
 from services.charts.marks import cluster_labels, cluster_shapes
+from services.charts.overlay import overlay_words, price_traces, trades_words
+from services.charts.overlay_inputs import Overlay
 from services.charts.theme import (
     Json,
     base_layout,
@@ -16,10 +18,11 @@ from services.charts.theme import (
     palette_of,
     price_axis,
     price_tag,
+    smaller_bubbles,
     time_axis,
     zone_note,
 )
-from services.charts.traces import holes, liquidation_profile, price_line, profile_axis, signed_heatmap
+from services.charts.traces import bubbles_traces, holes, liquidation_profile, profile_axis, signed_heatmap
 
 LONG = "long"
 SHORT = "short"
@@ -37,6 +40,7 @@ def liquidation_heatmap(
     clusters: Sequence[ClusterBand] = (),
     is_smoothed: bool = False,
     coverage: str = "",
+    over: Overlay | None = None,
 ) -> Json:
     """The figure for `live_chart(figure, {"long": long, "short": short}, …)`.
 
@@ -46,6 +50,7 @@ def liquidation_heatmap(
     clusters     bounds and scores over the profile, the largest first; left out where there is no profile
     is_smoothed  the matrices are a kernel estimate over price, which the title then says
     coverage     what the feeds are ("sampled: Binance, OKX"), stated in the corner of the panel
+    over         what the user lays over it: candles in the place of the line, trades
     returns      plotly figure as a mapping; the heatmap trace names its matrices in `meta`
     """
     colours = palette_of(view.theme)
@@ -66,16 +71,21 @@ def liquidation_heatmap(
     heading += f"<span style='color:{colours.buy}'>short</span>"
     heading += "  smoothed over price" if is_smoothed else ""
     layout["annotations"] += [note(heading, x=0.0, colour=colours.text), zone_note(view)]
-    if coverage:
-        layout["annotations"].append(footnote(view, coverage))
+    over = over or Overlay()
+    corner = overlay_words(over, [coverage, trades_words(over.trades) if over.trades is not None else ""])
+    if corner:
+        layout["annotations"].append(footnote(view, corner))
     compact = layout["meta"]["compact"]
     compact["layout"] = {"margin.r": 58, "xaxis.nticks": 5}
     compact["data"] = {"0": {"colorbar.len": 0.38}}
     if line is not None:
-        data += price_line(view, line, axes=("x", "y"))
+        data += price_traces(view, line, over, axes=("x", "y"))
         last = line.last_price()
         if last is not None:
             layout["annotations"].append(price_tag(view, last))
+    if over.trades is not None:
+        data += bubbles_traces(view, over.trades, axes=("x", "y"))
+        compact["data"] |= smaller_bubbles(data)
     if profile is not None:
         data += liquidation_profile(view, profile, axes=("x2", "y"))
         highest_usd = float(max(profile.long_usd.max(initial=0.0), profile.short_usd.max(initial=0.0)))

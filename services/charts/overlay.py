@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from services.charts.candles import candle_traces, candles_words
-from services.charts.inputs import LiquidationProfile, PriceLine, View
+from services.charts.inputs import Bubbles, LiquidationProfile, PriceLine, View
 from services.charts.overlay_inputs import LiquidationMarks, Overlay, TradedProfile
 from services.charts.theme import Json, palette_of
 from services.charts.traces import liquidation_profile, price_line
@@ -25,11 +25,22 @@ def price_traces(view: View, line: PriceLine, over: Overlay, *, axes: tuple[str,
 
     The line's own trace is always the last of it, without ink where something else takes its place: crosshairs read the mid there.
     """
-    halo, bright = price_line(view, line, axes=axes)
+    *under, bright = price_line(view, line, axes=axes)
     if over.candles is None and not over.is_price_hidden:
-        return [halo, bright]
+        return [*under, bright]
     unseen = bright | {"line": {**bright["line"], "width": 0}}
     return [*(candle_traces(view, over.candles, axes=axes) if over.candles is not None else []), unseen]
+
+
+def trades_words(bubbles: Bubbles) -> str:
+    """What the circles are: "200 largest of 21,313 trades, ≥ 25 k $"."""
+    shown = bubbles.notional_usd.size
+    if not shown:
+        return f"0 of {bubbles.seen_count:,} trades shown" if bubbles.seen_count else "no trades"
+    smallest = usd_words(float(bubbles.notional_usd.min()), digits=2)
+    if shown < bubbles.seen_count:
+        return f"{shown:,} largest of {bubbles.seen_count:,} trades, ≥ {smallest}"
+    return f"{shown:,} trades"
 
 
 def liquidation_traces(view: View, marks: LiquidationMarks, *, axes: tuple[str, str]) -> list[Json]:
