@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _HERE: Final = Path(__file__).parent
 _PACKED_ENTRIES: Final = 64
 # A component takes one module, so its files are joined in this order; only the last one exports.
-_SCRIPTS: Final = ("wire", "levels", "words", "readout", "drawing", "life")
+_SCRIPTS: Final = (
+    "wire", "axes", "words", "look", "heat", "readout", "crosshair", "bar", "boxes", "keys", "ranges", "picture", "drawing", "life",
+)  # fmt: skip
 
 
 def _script() -> str:

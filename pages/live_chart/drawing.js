@@ -1,6 +1,7 @@
 // The figure as Plotly takes it, and drawing it.
 
 const COMPACT_BELOW_PX = 640
+const TRANSPARENT = "rgba(0,0,0,0)"
 
 // A copy of `node` with the value at a dotted path replaced; what is not on the path is shared.
 function patched(node, [key, ...rest], value) {
@@ -13,35 +14,57 @@ function patchAll(node, patches) {
   return Object.entries(patches ?? {}).reduce((done, [path, value]) => patched(done, path.split("."), value), node)
 }
 
-// The figure as Plotly takes it: matrices filled in, the phone's layout on a narrow container, the user's own ranges.
+// What Plotly keeps of a heatmap: its place among the traces, and its axes.
+function placeholder({ xaxis, yaxis }) {
+  return { type: "scatter", mode: "lines", x: [], y: [], xaxis, yaxis, hoverinfo: "skip" }
+}
+
+// The ground shows through Plotly, so that the heat can lie under its lines; we paint it ourselves.
+function clearGrounds(state, layout) {
+  const of = layout.template?.layout ?? {}
+  state.grounds = {
+    paper: layout.paper_bgcolor ?? of.paper_bgcolor ?? "#ffffff",
+    plot: layout.plot_bgcolor ?? of.plot_bgcolor ?? "#ffffff",
+  }
+  layout.paper_bgcolor = layout.plot_bgcolor = TRANSPARENT
+  for (const [name, axis] of Object.entries(layout)) if (/^[xy]axis\d*$/.test(name)) axis.showspikes = false
+}
+
+// The figure as Plotly takes it: the phone's layout on a narrow container, the user's own ranges.
 function drawable(state) {
-  const { figure, matrices, height } = state.message
+  const { figure, height } = state.message
   const compact = state.compact ? figure.layout.meta?.compact : undefined
   const data = figure.data.map((trace, index) => patchAll({ ...trace }, compact?.data?.[index]))
-  for (const trace of data) if (trace.meta?.kind) fillHeatmap(trace, matrices)
+  state.barPlaces = Object.fromEntries(state.panels.map(({ index }) => [index, data[index].colorbar]))
+  for (const { index } of state.panels) data[index] = placeholder(data[index])
   const layout = structuredClone(patchAll(figure.layout, compact?.layout))
-  const style = getComputedStyle(state.root)
-  layout.font = { ...layout.font, family: style.fontFamily }
+  delete layout.meta
+  if (state.panels.length) clearGrounds(state, layout)
+  layout.font = { ...layout.font, family: getComputedStyle(state.root).fontFamily }
   layout.autosize = true
   layout.height = height
   if (state.coarse) layout.dragmode = false
   for (const note of layout.annotations ?? []) {
     if (note.text?.includes("{tz}")) note.text = note.text.replace("{tz}", zoneName(Date.now()))
   }
-  for (const [axis, range] of Object.entries(state.ranges)) {
-    if (layout[axis]) Object.assign(layout[axis], { range, autorange: false })
+  for (const [name, range] of Object.entries(state.ranges)) {
+    const axis = state.gd._fullLayout?.[name]
+    if (layout[name] && axis) Object.assign(layout[name], { range: range.map((end) => axis.l2r(end)), autorange: false })
   }
   return { data, layout }
 }
 
 // The buttons are listed one by one: Plotly's own set has one that sends the figure to a server of its makers.
-const CONFIG = {
-  displaylogo: false,
-  doubleClick: false,
-  scrollZoom: true,
-  plotlyServerURL: "",
-  modeBarButtons: [["zoom2d", "pan2d", "toImage"]],
-  toImageButtonOptions: { filename: "unified-heatmap", scale: 2 },
+function configOf(state) {
+  const picture = { name: "picture", title: "Download as PNG", icon: state.plotly.Icons.camera, click: () => download(state) }
+  return {
+    displaylogo: false,
+    doubleClick: false,
+    scrollZoom: true,
+    plotlyServerURL: "",
+    modeBarButtons: [["zoom2d", "pan2d", picture]],
+    displayModeBar: state.coarse ? false : "hover",
+  }
 }
 
 // A refresh must not tear a zoom box from under the pointer: it waits until the drag has ended.
@@ -55,35 +78,33 @@ async function draw(state) {
   state.drawing = true
   try {
     state.compact = state.root.clientWidth < COMPACT_BELOW_PX
+    state.panels = state.read
+    syncBars(state)
     const { data, layout } = drawable(state)
-    await state.plotly.react(state.gd, data, layout, { ...CONFIG, displayModeBar: state.coarse ? false : "hover" })
+    state.config ??= configOf(state)
+    await state.plotly.react(state.gd, data, layout, state.config)
     if (!state.listening) listen(state)
-    // Under a resting pointer the cell has changed: ask again.
-    if (state.hovering) state.plotly.Fx.hover(state.gd, state.hovering.event, state.hovering.subplot)
+    repaint(state)
+    fillBars(state)
     state.root.dataset.revision = state.message.revision
   } finally {
     state.drawing = false
   }
 }
 
-function rememberRanges(state, event) {
-  for (const [name, value] of Object.entries(event)) {
-    const match = /^([xy]axis\d*)\.range(?:\[([01])\])?$/.exec(name)
-    if (!match) continue
-    const [, axis, end] = match
-    const now = state.gd._fullLayout[axis]?.range
-    if (now) state.ranges[axis] = [...now]
-    if (end !== undefined && state.ranges[axis]) state.ranges[axis][Number(end)] = value
-  }
-}
-
 function listen(state) {
   state.listening = true
-  state.gd.on("plotly_relayout", (event) => rememberRanges(state, event))
-  state.gd.on("plotly_doubleclick", () => {
-    state.ranges = {}
-    draw(state)
+  state.gd.on("plotly_relayout", (event) => {
+    rememberRanges(state, event)
+    repaint(state)
   })
-  state.gd.on("plotly_hover", (event) => onHover(state, event))
-  state.gd.on("plotly_unhover", () => leave(state))
+  state.gd.on("plotly_relayouting", () => repaint(state))
+  state.gd.on("plotly_doubleclick", () => resetView(state))
+  // Where a line or a circle tells of itself, the reading of the cell makes room.
+  const labelled = (is) => () => {
+    state.isLabelled = is
+    if (state.cursor) placeCross(state)
+  }
+  state.gd.on("plotly_hover", labelled(true))
+  state.gd.on("plotly_unhover", labelled(false))
 }

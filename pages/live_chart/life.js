@@ -2,6 +2,7 @@
 // The DOM node, the zoom and the pan outlive every refresh; a new `uirevision` or a double click resets the view.
 
 const charts = new WeakMap()
+const HOW_TO = "Arrow keys read the heatmap cell by cell, plus and minus zoom, zero resets, Space marks a box."
 
 function loadScript(url) {
   return new Promise((resolve, reject) => {
@@ -24,17 +25,28 @@ async function loadPlotly(urls) {
 }
 
 function mount(parent) {
-  const make = (className) => Object.assign(document.createElement("div"), { className })
-  const root = make("uh-chart")
-  const gd = make("uh-chart-plot")
-  const tip = make("uh-chart-tip")
-  tip.hidden = true
-  root.append(gd, tip)
-  parent.append(root)
-  const state = { root, gd, tip, ranges: {}, sequence: 0, coarse: matchMedia("(pointer: coarse)").matches }
+  const root = element("uh-chart", parent)
+  const stage = element("uh-chart-stage", root)
+  const canvas = element("uh-chart-heat", stage, "canvas")
+  const gd = element("uh-chart-plot", stage)
+  const over = element("uh-chart-over", root)
+  const state = { root, stage, canvas, gd, over, ranges: {}, follows: {}, sequence: 0, lines: [], bars: [], images: [], panels: [] }
+  state.boxNode = element("uh-box", over)
+  state.priceLabel = element("uh-label uh-label-price", over)
+  state.timeLabel = element("uh-label uh-label-time", over)
+  state.tip = element("uh-chart-tip", over)
+  state.live = element("uh-live", root)
+  state.live.setAttribute("aria-live", "polite")
+  for (const part of [state.boxNode, state.priceLabel, state.timeLabel, state.tip]) part.hidden = true
+  state.coarse = matchMedia("(pointer: coarse)").matches
   // The wheel scrolls the page; with Ctrl or Cmd it zooms the chart.
   const wheel = (event) => event.ctrlKey || event.metaKey || event.stopPropagation()
   root.addEventListener("wheel", wheel, { capture: true, passive: true })
+  stage.addEventListener("keydown", (event) => onKey(state, event))
+  listenToPointer(state)
+  listenForBoxes(state)
+  looks.states.add(state)
+  linked.add(state)
   state.observer = new ResizeObserver(() => {
     cancelAnimationFrame(state.frame)
     state.frame = requestAnimationFrame(() => resize(state))
@@ -43,11 +55,27 @@ function mount(parent) {
   return state
 }
 
-function resize(state) {
+// A chart with heat is worked with; others are pictures with a name.
+function describe(state) {
+  const { root, stage } = state
+  const label = state.message.figure.layout.meta?.alt
+  const isHeat = state.read.length > 0
+  if (label) root.setAttribute("aria-label", label)
+  root.setAttribute("role", isHeat ? "group" : "img")
+  state.canvas.hidden = !isHeat
+  if (!isHeat) return
+  stage.tabIndex = 0
+  stage.setAttribute("role", "application")
+  stage.setAttribute("aria-roledescription", "heatmap")
+  stage.setAttribute("aria-label", `${label ?? "Heatmap"}. ${HOW_TO}`)
+}
+
+async function resize(state) {
   const width = state.root.clientWidth
   if (!state.listening || width === 0 || width === state.gd._fullLayout?.width) return
-  if (width < COMPACT_BELOW_PX !== state.compact) draw(state)
-  else state.plotly.Plots.resize(state.gd)
+  if (width < COMPACT_BELOW_PX !== state.compact) return draw(state)
+  await state.plotly.Plots.resize(state.gd)
+  repaint(state)
 }
 
 function unmount(parent, state) {
@@ -55,6 +83,8 @@ function unmount(parent, state) {
   clearTimeout(state.retry)
   cancelAnimationFrame(state.frame)
   state.observer.disconnect()
+  looks.states.delete(state)
+  linked.delete(state)
   if (state.plotly) state.plotly.purge(state.gd)
   state.root.remove()
   charts.delete(parent)
@@ -65,20 +95,26 @@ async function update(state, bytes) {
   const message = await unpack(bytes)
   if (sequence !== state.sequence || state.closed) return
   state.root.style.height = `${message.height}px`
-  const label = message.figure.layout.meta?.alt
-  if (label) state.root.setAttribute("aria-label", label)
-  state.root.setAttribute("role", "img")
-  if (state.message && state.message.figure.layout.uirevision !== message.figure.layout.uirevision) state.ranges = {}
+  if (state.message && state.message.figure.layout.uirevision !== message.figure.layout.uirevision) {
+    Object.assign(state, { ranges: {}, follows: {}, cursor: undefined })
+    clearBox(state)
+  } else if (state.message && state.listening) {
+    slideRanges(state, message)
+  }
   state.message = message
+  state.read = panelsOf(message)
+  describe(state)
+  if (state.read.length) writeLook()
   window.uhPlotly ??= loadPlotly(message.figure.layout.meta.plotly_urls)
   state.plotly = await window.uhPlotly
   await draw(state)
 }
 
 export default function (component) {
-  const { data, parentElement } = component
+  const { data, parentElement, setStateValue } = component
   let state = charts.get(parentElement)
   if (!state) charts.set(parentElement, (state = mount(parentElement)))
+  state.setStateValue = setStateValue
   if (data instanceof Uint8Array && data !== state.bytes) {
     state.bytes = data
     update(state, data).catch((error) => {

@@ -1,53 +1,70 @@
-// What a pointer over a heatmap reads.
+// What a cell says: read from the codes, never from colours.
 
-function cellLines(state, trace, row, column) {
-  const { matrices } = state.message
-  const meta = trace.meta
-  const matrix = matrices[meta.kind === "signed" ? meta.long : meta.matrix]
-  const read = (name) => {
-    const source = matrices[name]
-    const code = source.codes[row * source.columns + column]
-    if (code === NO_DATA) return null
-    return code === 0 ? 0 : source.usd_min * source.usd_ratio ** (code - 1)
+// The mid at a column: its last known value before the column's end, if that is not older than the column.
+function midAt(panel, column) {
+  if (!panel.mid) return undefined
+  const { times, prices } = panel.mid
+  const [from, to] = [panel.matrix.time_edges_ms[column], panel.matrix.time_edges_ms[column + 1]]
+  let [low, high] = [-1, times.length]
+  while (high - low > 1) {
+    const middle = (low + high) >> 1
+    if (times[middle] < to) low = middle
+    else high = middle
   }
-  const decimals = state.message.figure.layout.meta.price_decimals ?? 2
-  const price = (p) =>
-    p.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals })
-  const [from, to] = [matrix.time_edges_ms[column], matrix.time_edges_ms[column + 1]]
-  const words = (value, label, none) => (value === null ? "no data" : value === 0 ? none : `${usd(value)} ${label}`)
-  const lines = [
-    `${clock(from, Date.now() - from > 72e6)}  +${duration(to - from)}`,
-    `${price(matrix.price_edges[row])} – ${price(matrix.price_edges[row + 1])}`,
-  ]
-  if (meta.kind === "signed") {
-    lines.push(words(read(meta.long), "long", "no long"), words(read(meta.short), "short", "no short"))
-    return lines[2] === "no data" && lines[3] === "no data" ? lines.slice(0, 3) : lines
-  }
-  lines.push(words(read(meta.matrix), meta.label ?? "", `nothing ${meta.label ?? "there"}`))
-  return lines
+  const isKnown = low >= 0 && times[low] >= from - (to - from) && Number.isFinite(prices[low])
+  return isKnown ? prices[low] : undefined
 }
 
-function placeTip(state, event, lines) {
-  const { tip, root } = state
-  tip.replaceChildren(
-    ...lines.map((line) => Object.assign(document.createElement("div"), { textContent: line }))
+// USD of the cells from the one that holds the mid to this one, both included; NaN if one of them has no data.
+function sumToMid(matrix, row, column, mid) {
+  const home = cellIn(matrix.price_edges, mid)
+  if (home < 0) return NaN
+  let sum = 0
+  for (let at = Math.min(row, home); at <= Math.max(row, home); at++) {
+    sum += usdOf(matrix, matrix.codes[at * matrix.columns + column])
+  }
+  return sum
+}
+
+// The reading of a panel at a place: the cell, its amounts and what lies between it and the mid. null outside the matrix.
+function readPanel(panel, x, y) {
+  const [column, row] = [cellIn(panel.edges.x, x), cellIn(panel.edges.y, y)]
+  if (column < 0 || row < 0) return null
+  const mid = midAt(panel, column)
+  const layers = panel.layers.map(({ matrix, label, none }) => ({
+    label,
+    none,
+    usd: usdOf(matrix, matrix.codes[row * matrix.columns + column]),
+    toMid: mid === undefined ? NaN : sumToMid(matrix, row, column, mid),
+  }))
+  const { time_edges_ms: times, price_edges: prices } = panel.matrix
+  return { column, row, mid, layers, times: [times[column], times[column + 1]], prices: [prices[row], prices[row + 1]] }
+}
+
+function amountLines({ layers }) {
+  if (layers.every((layer) => Number.isNaN(layer.usd))) return ["no data"]
+  return layers.map(({ usd: amount, label, none }) =>
+    Number.isNaN(amount) ? `${label} no data` : amount === 0 ? none : `${usd(amount)} ${label}`
   )
-  tip.hidden = false
-  const box = root.getBoundingClientRect()
-  const [x, y] = [event.clientX - box.left, event.clientY - box.top]
-  const left = x + 16 + tip.offsetWidth > box.width ? x - 16 - tip.offsetWidth : x + 16
-  tip.style.transform = `translate(${Math.max(0, left)}px, ${Math.min(y + 12, box.height - tip.offsetHeight)}px)`
 }
 
-function leave(state) {
-  state.hovering = undefined
-  state.tip.hidden = true
+function sumLines({ layers }) {
+  return layers.filter(({ toMid }) => toMid > 0).map(({ toMid, label }) => `${usd(toMid)} ${label} to the mid`)
 }
 
-function onHover(state, event) {
-  const point = event.points.find((p) => p.fullData.type === "heatmap")
-  if (!point || event.points.length > 1) return leave(state)
-  const [row, column] = point.pointNumber
-  state.hovering = { event: event.event, subplot: point.xaxis._id + point.yaxis._id }
-  placeTip(state, event.event, cellLines(state, state.gd.data[point.curveNumber], row, column))
+// The lines of a tip: the first reading is of the panel that is pointed at, others are of panels that share both axes.
+function tipLines(readings, price, decimals) {
+  const [first, ...others] = readings
+  const distance = first.mid ? `  ${distanceWords((price / first.mid - 1) * 1e4)}` : ""
+  const [from, to] = first.times
+  const [low, high] = first.prices.map((edge) => priceWords(edge, decimals))
+  return [
+    { text: `${priceWords(price, decimals)}${distance}`, kind: "price" },
+    ...[first, ...others].flatMap((reading) => [
+      ...amountLines(reading).map((text) => ({ text, kind: "amount" })),
+      ...sumLines(reading).map((text) => ({ text, kind: "sum" })),
+    ]),
+    { text: timeWords(from), kind: "small" },
+    { text: `cell ${low} – ${high}  ${duration(to - from)}`, kind: "small" },
+  ]
 }

@@ -18,21 +18,17 @@ from services.charts.theme import (
     colour_bar,
     colour_range,
     footnote,
-    is_occupied,
-    level_of,
     note,
     palette_of,
     price_axis,
     price_tag,
-    round_usd_between,
     smaller_bubbles,
     time_axis,
-    usd_of,
     zone_note,
 )
 from services.charts.traces import holes, liquidation_profile, price_line, profile_axis
 from services.charts.wire import milliseconds
-from services.domain.words import usd_tick, usd_words
+from services.domain.words import usd_words
 
 LEVELS: Final = "levels"
 LONG, SHORT = "long_levels", "short_levels"
@@ -153,19 +149,14 @@ def _heat_trace(view: View, levels: Mapping[str, HeatMatrix], *, bar: tuple[floa
     counts = code_counts(*levels.values())
     low, high = colour_range(counts, lower_quantile=_LOWER_QUANTILE, upper_quantile=_UPPER_QUANTILE)
     is_signed = LONG in levels
-    first = levels[LONG if is_signed else LEVELS]
     scale: ColourScale
     if is_signed:
-        meta: Json = {"kind": "signed", "long": LONG, "short": SHORT, "low": low, "high": high}
+        meta: Json = {"kind": "signed", "panel": LEVELS, "long": LONG, "short": SHORT, "low": low, "high": high}
         longs, shorts = _SIDES[view.theme]
         scale = signed_scale(shorts, longs, colours.no_data)
-        begin = 128
     else:
-        meta = {"kind": "intensity", "matrix": LEVELS, "low": low, "high": high, "label": "would be liquidated"}
-        scale, begin = intensity_scale(_RAMPS[view.theme], colours.no_data), 1
-    ticks = _ticks(first, low, high, begin) if is_occupied(counts) else []
-    if is_signed and ticks:
-        ticks = [(1.0, ticks[-1][1]), *ticks]
+        meta = {"kind": "intensity", "panel": LEVELS, "matrix": LEVELS, "low": low, "high": high, "label": "would be liquidated"}
+        scale = intensity_scale(_RAMPS[view.theme], colours.no_data)
     return {
         "type": "heatmap",
         "meta": meta,
@@ -176,19 +167,8 @@ def _heat_trace(view: View, levels: Mapping[str, HeatMatrix], *, bar: tuple[floa
         "hoverinfo": "none",
         "zsmooth": False,
         "colorscale": scale,
-        "colorbar": colour_bar(view.theme, x=bar[0], width=bar[1], ticks=ticks, title=""),
+        "colorbar": colour_bar(right=bar[0], width=bar[1]),
     }
-
-
-def _ticks(matrix: HeatMatrix, low: int, high: int, begin: int) -> list[tuple[float, str]]:
-    """Round amounts along the scale, rising, the last one where the brightest colour begins."""
-    top_usd = usd_of(high, matrix)
-    ticks = [(254.0, f"≥{usd_tick(float(f'{top_usd:.2g}'))} $")]
-    for amount in reversed(round_usd_between(usd_of(low, matrix), top_usd)):
-        level = level_of(amount, matrix, low, high, begin, 254)
-        if ticks[-1][0] - level > (56.0 if len(ticks) == 1 else 34.0):
-            ticks.append((level, usd_tick(amount)))
-    return ticks[::-1]
 
 
 def _circles(view: View, liquidations: Bubbles) -> list[Json]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import numpy as np
@@ -199,11 +198,6 @@ def code_counts(*matrices: HeatMatrix) -> NDArray[np.int64]:
     return counts
 
 
-def is_occupied(counts: NDArray[np.int64]) -> bool:
-    """Whether any cell holds something: where none does, a colour bar has no amounts to name."""
-    return bool(counts[FIRST_CODE : LAST_CODE + 1].any())
-
-
 def colour_range(
     counts: NDArray[np.int64], *, lower_quantile: float = LOWER_QUANTILE, upper_quantile: float = UPPER_QUANTILE
 ) -> tuple[int, int]:
@@ -220,52 +214,12 @@ def colour_range(
     return max(FIRST_CODE, min(low, high - 20)), high
 
 
-def round_usd_between(low_usd: float, high_usd: float, *, at_most: int = 5) -> list[float]:
-    """Round USD amounts in [low, high]: powers of ten, or 1-2-5 steps when fewer than three powers fit."""
-    decades = range(math.floor(math.log10(low_usd)), math.ceil(math.log10(high_usd)) + 1)
-    powers = [10.0**d for d in decades]
-    if sum(low_usd <= p <= high_usd for p in powers) < 3:
-        powers = [m * p for p in powers for m in (1, 2, 5)]
-    inside = [p for p in powers if low_usd <= p <= high_usd]
-    step = max(1, math.ceil(len(inside) / at_most))
-    return inside[::step]
+def colour_bar(*, right: float, width: float) -> Json:
+    """Where the colour bar of a heatmap goes: above the panel, ending at paper coordinate `right`; the browser draws it.
 
-
-def level_of(usd: float, matrix: HeatMatrix, low: int, high: int, first: int, last: int) -> float:
-    """Display level (what the colour scale is indexed by) of an amount; the twin of `levelTable` in pages/live_chart/levels.js."""
-    code = math.log(usd / matrix.usd_min) / math.log(matrix.usd_ratio) + FIRST_CODE
-    share = min(1.0, max(0.0, (code - low) / max(1, high - low)))
-    return first + share * (last - first)
-
-
-def usd_of(code: int, matrix: HeatMatrix) -> float:
-    """USD of a code of a matrix's scale."""
-    return float(matrix.usd_min * matrix.usd_ratio ** (code - FIRST_CODE))
-
-
-def colour_bar(theme: ThemeName, *, x: float, width: float, ticks: list[tuple[float, str]], title: str) -> Json:
-    """A thin horizontal colour bar above the panel that ends at paper coordinate `x`."""
-    colours = palette_of(theme)
-    return {
-        "orientation": "h",
-        "x": x,
-        "xanchor": "right",
-        "y": 1.0,
-        "yanchor": "bottom",
-        "ypad": 4,
-        "xpad": 0,
-        "len": width,
-        "thickness": 7,
-        "outlinewidth": 0,
-        "tickmode": "array",
-        "tickvals": [level for level, _ in ticks],
-        "ticktext": [text for _, text in ticks],
-        "tickfont": {"size": 10, "color": colours.muted},
-        "ticks": "",
-        "tickangle": 0,
-        "ticklabelposition": "outside top",
-        "title": {"text": title, "side": "top", "font": {"size": 10, "color": colours.muted}},
-    }
+    What its colours mean depends on the scale that the user chose there, so nothing else about it is decided here.
+    """
+    return {"x": right, "y": 1.0, "len": width}
 
 
 def smaller_bubbles(data: list[Json]) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -18,37 +19,20 @@ from services.charts.inputs import (
 )
 from services.charts.palette import Palette, intensity_scale, signed_scale
 from services.charts.theme import (
-    UPPER_QUANTILE,
     Json,
     code_counts,
     colour_bar,
     colour_range,
-    is_occupied,
-    level_of,
     palette_of,
-    round_usd_between,
-    usd_of,
 )
 from services.charts.wire import milliseconds
 from services.domain.words import usd_tick
 
-_END_LABEL_ROOM = 78.0  # display levels of the bar's 255, so that labels stay apart on a phone's 130 px bar
-_LABEL_ROOM = 52.0
+LIQUIDATIONS: Final = "liquidations"  # how a reader's box and the URL name the panel
 _BUBBLE_AT_REFERENCE_PX = 13.0
 _LARGEST_BUBBLE_PX = 28.0
 _LIQUIDATION_LOWER_QUANTILE = 0.05  # events are rare: nearly all of them should differ in colour
 _SMALLEST_BUBBLE_PX = 4.5
-
-
-def _bar_ticks(matrix: HeatMatrix, low: int, high: int, first: int, last: int) -> list[tuple[float, str]]:
-    """Round amounts along a scale, and what its upper end means; labels that would touch the next one are left out."""
-    top_usd = usd_of(high, matrix)
-    ticks = [(float(last), f"≥{usd_tick(float(f'{top_usd:.2g}'))} ({UPPER_QUANTILE:.0%})")]
-    for amount in reversed(round_usd_between(usd_of(low, matrix), top_usd)):
-        level = level_of(amount, matrix, low, high, first, last)
-        if abs(ticks[-1][0] - level) > (_END_LABEL_ROOM if len(ticks) == 1 else _LABEL_ROOM):
-            ticks.append((level, usd_tick(amount)))
-    return ticks
 
 
 def intensity_heatmap(
@@ -58,10 +42,9 @@ def intensity_heatmap(
     colours = palette_of(view.theme)
     counts = code_counts(matrix)
     low, high = colour_range(counts)
-    ticks = _bar_ticks(matrix, low, high, 1, 254) if is_occupied(counts) else []
     return {
         "type": "heatmap",
-        "meta": {"kind": "intensity", "matrix": name, "low": low, "high": high, "label": label},
+        "meta": {"kind": "intensity", "panel": name, "matrix": name, "low": low, "high": high, "label": label},
         "xaxis": axes[0],
         "yaxis": axes[1],
         "zmin": 0,
@@ -69,7 +52,7 @@ def intensity_heatmap(
         "hoverinfo": "none",
         "zsmooth": False,
         "colorscale": intensity_scale(colours.heat, colours.no_data),
-        "colorbar": colour_bar(view.theme, x=bar[0], width=bar[1], ticks=ticks, title=""),
+        "colorbar": colour_bar(right=bar[0], width=bar[1]),
     }
 
 
@@ -94,11 +77,9 @@ def signed_heatmap(
     colours = palette_of(view.theme)
     counts = code_counts(long, short)
     low, high = colour_range(counts, lower_quantile=_LIQUIDATION_LOWER_QUANTILE)
-    short_end = (1.0, "≥" + usd_tick(float(f"{usd_of(high, short):.2g}")))
-    ticks = sorted([short_end, *_bar_ticks(long, low, high, 128, 254)]) if is_occupied(counts) else []
     return {
         "type": "heatmap",
-        "meta": {"kind": "signed", "long": names[0], "short": names[1], "low": low, "high": high},
+        "meta": {"kind": "signed", "panel": LIQUIDATIONS, "long": names[0], "short": names[1], "low": low, "high": high},
         "xaxis": axes[0],
         "yaxis": axes[1],
         "zmin": 0,
@@ -106,7 +87,7 @@ def signed_heatmap(
         "hoverinfo": "none",
         "zsmooth": False,
         "colorscale": signed_scale(colours.short, colours.long, colours.no_data),
-        "colorbar": colour_bar(view.theme, x=bar[0], width=bar[1], ticks=ticks, title=""),
+        "colorbar": colour_bar(right=bar[0], width=bar[1]),
     }
 
 
@@ -132,7 +113,10 @@ def holes(view: View, spans_us: Sequence[tuple[int, int]], *, axes: tuple[str, s
 
 
 def price_line(view: View, line: PriceLine, *, axes: tuple[str, str]) -> list[Json]:
-    """The price over the heat: a bright line on a dark halo, broken where it is NaN."""
+    """The price over the heat: a bright line on a dark halo, broken where it is NaN.
+
+    `meta.role` tells the crosshair which line distances and sums to the mid are measured from.
+    """
     colours = palette_of(view.theme)
     shared: Json = {
         "type": "scatter",
@@ -146,7 +130,7 @@ def price_line(view: View, line: PriceLine, *, axes: tuple[str, str]) -> list[Js
     }
     return [
         {**shared, "line": {"color": colours.halo, "width": 3.6}},
-        {**shared, "line": {"color": colours.line, "width": 1.4}, "name": line.label},
+        {**shared, "line": {"color": colours.line, "width": 1.4}, "name": line.label, "meta": {"role": "mid"}},
     ]
 
 

@@ -11,10 +11,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from tests.browser.seeded import seed_past
+from tests.browser.shared_app import RunningApp, shared_app
+from tests.browser.visits import no_complaints
 
 ROOT = Path(__file__).parents[2]
 _ARGS = (
@@ -51,6 +56,30 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def sim_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
+    """The app for all tests that only look: two simulated instruments, two days of minutes before, a refresh a second."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-app"
+    settings = {"HEATMAP_SYMBOLS": "BTCUSDT,ADAUSDT", "HEATMAP_REFRESH_SECONDS": "1"}
+    with shared_app(place, prepare=seed_past, **settings) as app:
+        yield app
+
+
+@pytest.fixture
+def context(chromium: Browser) -> Iterator[BrowserContext]:
+    """A visitor at a desk. What the browser complains of on any of its pages fails the test."""
+    with no_complaints(chromium.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)) as made:
+        yield made
+
+
+@pytest.fixture
+def phone(chromium: Browser) -> Iterator[BrowserContext]:
+    """A visitor with a phone in the hand, held to the same."""
+    with no_complaints(chromium.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)) as made:
+        yield made
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -71,11 +100,13 @@ def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) ->
     pytest.fail(f"the test app did not start; its output was:\n{log.read_text(encoding='utf-8', errors='replace')}")
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
-    """Start a Streamlit script on a free loopback port, return its URL; stopped when the test ends."""
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], str]]:
+    """Start a Streamlit script on a free loopback port, return its URL; one server a script, stopped with the module."""
+    tmp_path = tmp_path_factory.mktemp("servers")
     running: list[subprocess.Popen[bytes]] = []
 
+    @cache
     def start(script: Path) -> str:
         port = _free_port()
         log = tmp_path / f"streamlit-{port}.log"

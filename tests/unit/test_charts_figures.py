@@ -259,15 +259,14 @@ def test_sides_on_different_scales_are_refused() -> None:
         liquidation_heatmap(view(), long=matrix(1), short=matrix(2, usd_max=1e9))
 
 
-def test_the_colour_bar_states_its_upper_quantile() -> None:
-    for name, index in (("book", 0), ("liquidations", 0), ("combined", 1)):
-        labels = every_figure("dark")[name]["data"][index]["colorbar"]["ticktext"]
-        assert any("(99%)" in label for label in labels)
-
-
-def test_labels_of_the_colour_bar_keep_their_distance() -> None:
-    levels = sorted(every_figure("dark")["book"]["data"][0]["colorbar"]["tickvals"])
-    assert np.diff(levels).min() > 50
+def test_every_heatmap_names_its_panel_its_bar_and_the_line_that_is_its_mid() -> None:
+    for name, panels in (("book", ["book"]), ("liquidations", ["liquidations"]), ("combined", ["liquidations", "book"])):
+        figure = every_figure("dark")[name]
+        heat = [trace for trace in figure["data"] if trace["type"] == "heatmap"]
+        assert [trace["meta"]["panel"] for trace in heat] == panels
+        assert all(set(trace["colorbar"]) == {"x", "y", "len"} for trace in heat)
+        mids = [trace for trace in figure["data"] if trace.get("meta", {}).get("role") == "mid"]
+        assert [(trace["xaxis"], trace["yaxis"]) for trace in mids] == [(trace["xaxis"], trace["yaxis"]) for trace in heat]
 
 
 def test_what_the_circles_are_is_said() -> None:
@@ -322,12 +321,3 @@ def test_an_unknown_part_of_the_risk_has_a_hatched_track_and_no_bar() -> None:
     assert not [
         shape for shape in risk_bars(parts(), score=None, bounds=(0.3, 0.5, 0.7))["layout"]["shapes"] if shape["type"] == "line"
     ]
-
-
-def test_a_colour_bar_names_no_amounts_where_nothing_is_there() -> None:
-    empty = HeatMatrix.from_usd(
-        np.zeros((ROWS, COLUMNS)), time_edges_us=TIME_EDGES_US, price_edges=PRICE_EDGES, usd_min=100.0, usd_max=1e8
-    )
-    figure = combined(view(), long=empty, short=empty, book=empty)
-    assert [figure["data"][index]["colorbar"]["ticktext"] for index in (0, 1)] == [[], []]
-    assert all(trace["colorbar"]["ticktext"] for trace in every_figure("dark")["combined"]["data"][:2])

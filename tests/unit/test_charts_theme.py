@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.charts.inputs import HeatMatrix
 from services.charts.palette import DARK, LIGHT, Palette, from_oklab, intensity_scale, oklab, ramp, signed_scale
-from services.charts.theme import code_counts, colour_range, round_usd_between, usd_of
+from services.charts.theme import code_counts, colour_range
 from services.domain.words import bps_words, price_words, usd_tick, usd_words
 
 HEX = st.integers(0, 0xFFFFFF).map(lambda n: f"#{n:06x}")
@@ -94,14 +94,6 @@ def test_ticks_basis_points_and_prices_in_words() -> None:
     assert (price_words(math.nan, 1), bps_words(math.inf)) == ("–", "–")
 
 
-@given(st.floats(1.0, 1e8), st.floats(1.5, 1e6))
-def test_round_amounts_lie_inside_and_rise(low: float, factor: float) -> None:
-    amounts = round_usd_between(low, low * factor)
-    assert all(low <= a <= low * factor for a in amounts)
-    assert amounts == sorted(set(amounts))
-    assert len(amounts) <= 5
-
-
 def heat(codes: np.ndarray) -> HeatMatrix:
     rows, columns = codes.shape
     return HeatMatrix(
@@ -132,8 +124,3 @@ def test_one_giant_does_not_blacken_the_rest() -> None:
     codes = np.full((10, 100), 80, dtype=np.uint8)
     codes[0, 0] = 254
     assert colour_range(code_counts(heat(codes)))[1] <= 100
-
-
-def test_usd_of_inverts_the_scale() -> None:
-    assert usd_of(1, heat(np.zeros((1, 1), dtype=np.uint8))) == 1.0
-    assert usd_of(3, heat(np.zeros((1, 1), dtype=np.uint8))) == pytest.approx(1.21)
