@@ -97,6 +97,13 @@ def alert_state(known: LiquidationMinutes, now_us: int, *, minutes: int, method:
 
 
 def _side_state(position_side: PositionSide, series: MinuteSeries, now_us: int, minutes: int, method: AlertMethod) -> SideState:
+    score, running, end_us = side_scores(series, now_us, minutes)
+    bounds = attempt(lambda: rate_bounds(series, end_us, THRESHOLDS, method=method, duration_min=minutes))
+    return SideState(position_side, score, running, bounds)
+
+
+def side_scores(series: MinuteSeries, now_us: int, minutes: int) -> tuple[RateScore | Lacking, RateScore | None, int]:
+    """`score` and `running` of a SideState, and the end of the last watched minute (0 where there is none)."""
     watched = np.flatnonzero(series.is_watched)
     end_us = int(series.times_us[watched[-1]]) + MINUTE_US if len(watched) else 0
     score = attempt(lambda: _whole_score(series, end_us, now_us, minutes))
@@ -109,8 +116,7 @@ def _side_state(position_side: PositionSide, series: MinuteSeries, now_us: int, 
         begun = MinuteSeries(series.times_us, series.usd, is_watched)
         found = attempt(lambda: rate_score(begun, end_us + MINUTE_US, duration_min=minutes))
         running = None if isinstance(found, Lacking) else found
-    bounds = attempt(lambda: rate_bounds(series, end_us, THRESHOLDS, method=method, duration_min=minutes))
-    return SideState(position_side, score, running, bounds)
+    return score, running, end_us
 
 
 def _whole_score(series: MinuteSeries, end_us: int, now_us: int, minutes: int) -> RateScore:
