@@ -250,9 +250,9 @@ class DeliveryWorker:
         with self._lock:
             was = self._counts
             self._counts = DeliveryCounts(was.n_sent + n_sent, was.n_failed + n_failed, was.n_dead + n_dead)
-            if rests_until_us is None:
-                self._resting.pop(target_id, None)
-            else:
+            now_us = self._clock.now_us()
+            self._resting = {name: until_us for name, until_us in self._resting.items() if until_us > now_us and name != target_id}
+            if rests_until_us is not None:
                 self._resting[target_id] = rests_until_us
 
 

@@ -247,7 +247,10 @@ class AlertEngine:
             self._keep(self._waiting[0])
             self._waiting.pop(0)
         for event_id, ended_us in () if self._is_away else list(self._ends.items()):
-            self._store.end_alert(event_id, ended_us)
+            try:
+                self._store.end_alert(event_id, ended_us)
+            except StoreRejected:
+                log.exception("the store refused the end of the alert %s", event_id)
             del self._ends[event_id]
 
     def _keep(self, waiting: _Waiting) -> None:
@@ -255,7 +258,8 @@ class AlertEngine:
         cooldown_us = rule.cooldown_s * US_PER_SECOND
         try:
             is_ours = self._store.add_alert(event, cooldown_us=cooldown_us, target_ids=rule.target_ids)
-        except StoreRejected:
+            latest = [] if is_ours else self._store.latest_alerts(rule.id)
+        except StoreRejected:  # it must not keep the others from being kept
             log.exception("the store refused the alert %s of the rule %s", event.episode, rule.id)
             return
         if is_ours:
@@ -265,7 +269,7 @@ class AlertEngine:
             return
         # Another process found it first, or this one did before it was restarted.
         key = (event.rule_id, event.subject)
-        known = next((each for each in self._store.latest_alerts(rule.id) if each.subject == event.subject), None)
+        known = next((each for each in latest if each.subject == event.subject), None)
         state = after_refusal(self._states.get(key, SubjectState()), known, cooldown_us=cooldown_us)
         self._states[key] = state
         if self._open.get(key) == event.id:

@@ -20,6 +20,7 @@ from services.views.alert_view import AlertState, alarms, alert_state, z_of
 from services.views.context import ViewContext
 from services.views.liquidation_minutes import MINUTE_US, TAIL_MIN, LiquidationMinutes, PositionSide
 
+KEPT_UNASKED_US: Final = 300 * US_PER_SECOND
 N_ROWS: Final = 20  # liquidations in the evidence, the largest ones
 _Place = tuple[str, tuple[str, ...]]
 _Stamp = tuple[object, ...]
@@ -39,15 +40,18 @@ class LiquidationWatch:
         self._kept: dict[_Place, tuple[int, LiquidationMinutes]] = {}
         self._now: dict[_Place, tuple[_Stamp, LiquidationMinutes]] = {}
         self._states: dict[tuple[_Place, int, str], tuple[_Stamp, AlertState]] = {}
+        self._asked_us: dict[_Place, int] = {}
 
     def readings(self, rule: AlertRule, now_us: int) -> list[Reading]:
         """One a side and instrument; None while there is no score (too little history, a feed that is not watched)."""
         chosen = exchanges_of(rule, self._exchanges)
         if not chosen:
             return []
+        self._forget_unasked(now_us)
         shown = sidebar_rule(rule)
         found = []
         for instrument in rule.instruments:
+            self._asked_us[instrument, chosen] = now_us
             state = self._state((instrument, chosen), shown, now_us)
             for side in shown.position_sides:
                 score = state.of(side).best(rule.method)
@@ -61,6 +65,14 @@ class LiquidationWatch:
                     )
                 )
         return found
+
+    def _forget_unasked(self, now_us: int) -> None:
+        """A month of minutes takes some 10 MB: what no rule asks for any more is let go."""
+        for place in [place for place, asked_us in self._asked_us.items() if abs(now_us - asked_us) > KEPT_UNASKED_US]:
+            del self._asked_us[place]
+            for kept in (self._keepers, self._kept, self._now):
+                kept.pop(place, None)
+            self._states = {key: state for key, state in self._states.items() if key[0] != place}
 
     def _state(self, place: _Place, shown: alert_view.AlertRule, now_us: int) -> AlertState:
         stamp = self._stamp(place, now_us)

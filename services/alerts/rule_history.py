@@ -179,12 +179,12 @@ def frequency_words(record: RuleRecord | Lacking) -> str:
     """ "It would have fired 12 times in the 29.8 stored days (0.4 a day)."; under a day in hours, and without a rate."""
     if isinstance(record, Lacking):
         return f"How often this would have fired cannot be told. {record.text}"
-    times = "never" if not record.n_fired else "once" if record.n_fired == 1 else f"{record.n_fired:,} times"
+    fired = f"have fired {'once' if record.n_fired == 1 else f'{record.n_fired:,} times'}" if record.n_fired else "never have fired"
     if record.days < 1:
-        return f"It would have fired {times} in the {max(record.days * 24, 0.1):.1f} stored hours."
+        return f"It would {fired} in the {max(record.days * 24, 0.1):.1f} stored hours."
     rate = f" ({record.per_day:,.2g} a day)" if 1 < record.n_fired < 100 * record.days else ""
     rate = rate or (f" ({record.per_day:,.0f} a day)" if record.n_fired > 1 else "")
-    return f"It would have fired {times} in the {record.days:.1f} stored days{rate}."
+    return f"It would {fired} in the {record.days:.1f} stored days{rate}."
 
 
 def outcome_words(record: RuleRecord) -> list[str]:

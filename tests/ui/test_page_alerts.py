@@ -89,7 +89,7 @@ def test_a_rule_is_shown_with_its_condition_its_last_alert_and_its_record(open_p
     assert "Last fired 08:02:37 UTC, 10 min ago: Z 4.2, lasts since 10 min" in text
     assert "How often this would have fired cannot be told." in text
     assert "Has not fired yet" in text
-    assert "It would have fired never in the 2.0 stored hours." in text
+    assert "It would never have fired in the 2.0 stored hours." in text
 
 
 def test_names_are_shown_letter_by_letter_everywhere(open_page: Open) -> None:

@@ -165,7 +165,7 @@ def test_words_of_a_record_say_how_often_and_what_then(stored: SwitchedStore) ->
     assert lines[0].startswith(f"{BTC}/long: 5 min later the price was ")
     assert "95 %), n = " in lines[0]
     never = record_in(alert_rule(fires_at=20.0), context, NOW_US)
-    assert frequency_words(never).startswith("It would have fired never in the 3.0 stored days.")
+    assert frequency_words(never).startswith("It would never have fired in the 3.0 stored days.")
 
 
 def test_too_short_a_history_says_how_much_there_is() -> None:

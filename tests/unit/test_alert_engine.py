@@ -353,6 +353,24 @@ def test_an_error_of_the_store_does_not_end_the_thread(
     assert caplog.text.count("internal error in the alert engine") == 1
 
 
+@pytest.mark.parametrize("refused", ["end_alert", "latest_alerts"])
+def test_what_the_store_refuses_of_one_alert_does_not_keep_the_others_from_being_told(
+    world: World, refused: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no(*_given: object, **_named: object) -> None:
+        raise StoreRejected("no such column")
+
+    engine, other = world.engine(), world.engine()
+    other.step()
+    world.say(engine, 4.0)
+    monkeypatch.setattr(world.store.inner, refused, no)
+    world.say(other, 4.0, after_s=0)  # told already: it asks which one
+    world.say(engine, 1.0)
+    world.say(engine, 4.0, after_s=70)
+    assert world.fired_s == [10, 90]
+    assert "the store refused" in caplog.text
+
+
 def test_the_thread_starts_wakes_and_ends(world: World) -> None:
     kept = threading.Event()
     engine = AlertEngine(world.store, clock=world.clock, watchers={"liquidation_z": world.watch}, poll_s=60.0)  # type: ignore[dict-item]

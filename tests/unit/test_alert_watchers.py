@@ -138,6 +138,19 @@ def test_the_score_goes_on_while_the_store_is_away(scene: Scene) -> None:
     assert (later[f"{BTC}/long"] or 0.0) > max(calm[f"{BTC}/long"] or 0.0, 3.0)
 
 
+def test_months_that_no_rule_asks_for_any_more_are_let_go(scene: Scene) -> None:
+    scene.day_of_liquidations(60)
+    watch = LiquidationWatch(scene.store, scene.context, EXCHANGES)
+    of_okx, of_all = alert_rule(exchanges=("okx",)), alert_rule()
+    list(watch.readings(of_okx, NOW_US))
+    for minutes in range(7):
+        list(watch.readings(of_all, NOW_US + minutes * MINUTE))
+    kept = (watch._keepers, watch._kept, watch._now, watch._asked_us)
+    assert [list(each) for each in kept] == [[(BTC, EXCHANGES)]] * 4
+    assert {place for place, _, _ in watch._states} == {(BTC, EXCHANGES)}
+    assert len(list(watch.readings(of_okx, NOW_US + 7 * MINUTE))) == 2
+
+
 def test_a_store_that_is_away_from_the_start_is_said(scene: Scene) -> None:
     scene.store.is_away = True
     with pytest.raises(StoreUnavailable):
