@@ -15,7 +15,7 @@ from typing import Protocol
 from config import Settings
 from services.access.book import AccessBook, AccessRules
 from services.alerts.book import AlertBook
-from services.alerts.delivery import Courier, DeliveryWorker
+from services.alerts.delivery import Courier, DeliveryCounts, DeliveryWorker
 from services.alerts.engine import AlertEngine
 from services.alerts.opening import open_engine
 from services.analyst.analyst import MAX_DUE, Analyst
@@ -160,6 +160,11 @@ class Runtime:
             if self._coinglass is not None:
                 self._coinglass.start()
             log.info("collector started: source %s, %s", self.settings.source, ", ".join(self.settings.exchanges))
+
+    def delivered(self) -> DeliveryCounts | None:
+        """How the alerts that this process sends fare; None where it sends none."""
+        delivery = self._delivery
+        return None if delivery is None else delivery.counts()
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """End alerts, their delivery and the analyst, drain and join the collector, stop the simulator, close the store."""

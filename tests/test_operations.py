@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from config import SETTINGS, load_settings
+from services.alerts.delivery import DeliveryCounts
 from tests.api_client import ApiClient
 from tests.ui.world import NOW_US, ToldCollector
 from tests.unit.test_notices import channel, connection, health
@@ -30,6 +31,7 @@ def metrics() -> set[str]:
             books=(book(is_synced=True),),
         )
     )
+    client.runtime.delivered = DeliveryCounts  # type: ignore[method-assign]
     try:
         text = client.get("/metrics").text
     finally:

@@ -11,8 +11,8 @@ import secrets
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 from services.alerts.apprise_target import LIMIT_S, send_by_apprise
 from services.alerts.delivery_words import Message, Source, alert_message, trial_message
@@ -32,6 +32,7 @@ LEASE_S: Final = 120
 LONGEST_ATTEMPT_S: Final = max(LOOKUP_S + TIMEOUT_S, LIMIT_S + 1) + 5  # less than a lease by far
 FIRST_DELAY_S, LAST_DELAY_S, DELAY_GROWTH = 5.0, 3_600.0, 3.0
 MAX_ATTEMPTS: Final = 30  # 23.5 hours from the first to the last
+FORGOTTEN_US: Final = 600 * US_PER_SECOND  # after its next attempt was due: the target was deleted, or another process tries it
 _SAY_AGAIN_S: Final = 1.0
 _anything: Final = secrets.SystemRandom()
 INTERNAL_ERROR: Final = "an internal error; the log of this process has its place"
@@ -90,11 +91,22 @@ class Courier:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryCounts:
-    """What this process delivered since its start; for health and metrics."""
+    """What this process delivered since its start; for health and metrics.
+
+    oldest_waiting_us   when the oldest delivery was made to a target that does not take any just now; None where all do
+    """
 
     n_sent: int = 0
     n_failed: int = 0  # attempts, those that are tried again among them
     n_dead: int = 0
+    oldest_waiting_us: int | None = None
+
+
+class _Rest(NamedTuple):
+    """A target that just failed: nothing is sent to it until then. `since_us`: the oldest delivery that it did not take."""
+
+    until_us: int
+    since_us: int
 
 
 class DeliveryWorker:
@@ -122,7 +134,7 @@ class DeliveryWorker:
         self._chance = chance
         self._lock = threading.Lock()
         self._counts = DeliveryCounts()
-        self._resting: dict[str, int] = {}  # targets that just failed: nothing is sent to them until then
+        self._resting: dict[str, _Rest] = {}  # by target
         self._is_away = False
         self._stopping = threading.Event()
         self._wakes = [threading.Event() for _ in range(n_senders)]
@@ -151,7 +163,8 @@ class DeliveryWorker:
 
     def counts(self) -> DeliveryCounts:
         with self._lock:
-            return self._counts
+            oldest_us = min((rest.since_us for rest in self._resting.values()), default=None)
+            return replace(self._counts, oldest_waiting_us=oldest_us)
 
     def _run(self, wakes: threading.Event) -> None:
         while not self._stopping.is_set():
@@ -180,7 +193,7 @@ class DeliveryWorker:
 
     def _settle(self, delivery: AlertDelivery) -> None:
         now_us = self._clock.now_us()
-        rests_until_us = self._rest(delivery.target_id)
+        rests_until_us = self._rests_until_us(delivery.target_id)
         if delivery.n_attempts > MAX_ATTEMPTS:  # its process died in the last attempt
             self._fail(delivery, Undelivered(f"given up after {MAX_ATTEMPTS} attempts", is_final=True))
         elif now_us < rests_until_us:
@@ -205,7 +218,7 @@ class DeliveryWorker:
             self._fail(delivery, Undelivered(INTERNAL_ERROR))
         else:
             self._say(delivery, lambda: self._store.mark_delivered(delivery, self._clock.now_us()))
-            self._count(delivery.target_id, n_sent=1)
+            self._count(delivery, n_sent=1)
             log.info("alert %s was delivered to %s (attempt %d)", delivery.event_id, target.address_masked, delivery.n_attempts)
 
     def _found(self, delivery: AlertDelivery) -> tuple[AlertTarget, TargetSecret, Message]:
@@ -224,7 +237,7 @@ class DeliveryWorker:
         delay_s = None if error.is_final else retry_delay_s(delivery.n_attempts, self._chance(), asked_s=error.wait_s)
         next_try_us = None if delay_s is None else self._clock.now_us() + int(delay_s * US_PER_SECOND)
         self._say(delivery, lambda: self._store.mark_failed(delivery, str(error), next_try_us=next_try_us))
-        self._count(delivery.target_id, n_failed=1, n_dead=int(delay_s is None), rests_until_us=next_try_us)
+        self._count(delivery, n_failed=1, n_dead=int(delay_s is None), rests_until_us=next_try_us)
         then = "given up" if delay_s is None else f"again in {delay_s:,.0f} s"
         log.warning("alert %s was not delivered (attempt %d): %s; %s", delivery.event_id, delivery.n_attempts, error, then)
 
@@ -240,20 +253,23 @@ class DeliveryWorker:
             else:
                 return
 
-    def _rest(self, target_id: str) -> int:
+    def _rests_until_us(self, target_id: str) -> int:
         with self._lock:
-            return self._resting.get(target_id, 0)
+            rest = self._resting.get(target_id)
+            return 0 if rest is None else rest.until_us
 
     def _count(
-        self, target_id: str, *, n_sent: int = 0, n_failed: int = 0, n_dead: int = 0, rests_until_us: int | None = None
+        self, delivery: AlertDelivery, *, n_sent: int = 0, n_failed: int = 0, n_dead: int = 0, rests_until_us: int | None = None
     ) -> None:
         with self._lock:
             was = self._counts
             self._counts = DeliveryCounts(was.n_sent + n_sent, was.n_failed + n_failed, was.n_dead + n_dead)
-            now_us = self._clock.now_us()
-            self._resting = {name: until_us for name, until_us in self._resting.items() if until_us > now_us and name != target_id}
+            forgotten_us = self._clock.now_us() - FORGOTTEN_US
+            known = self._resting.pop(delivery.target_id, None)
+            self._resting = {name: rest for name, rest in self._resting.items() if rest.until_us > forgotten_us}
             if rests_until_us is not None:
-                self._resting[target_id] = rests_until_us
+                since_us = delivery.created_us if known is None else min(known.since_us, delivery.created_us)
+                self._resting[delivery.target_id] = _Rest(rests_until_us, since_us)
 
 
 def _log_internal(error: Exception) -> None:

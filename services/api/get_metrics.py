@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from services.alerts.delivery import DeliveryCounts
 from services.api.endpoint import Asked, Endpoint, Raw
 from services.domain.health import SystemHealth, WriterHealth
 from services.domain.windows import US_PER_SECOND
@@ -43,6 +44,9 @@ def metrics_text(asked: Asked) -> bytes:
             yield from _books(health)
             if health.writer is not None:
                 yield from _writer(health.writer)
+            delivered = runtime.delivered()
+            if delivered is not None:
+                yield from _alerts(delivered, runtime.clock.now_us())
             yield from _api(asked)
 
     registry = CollectorRegistry(auto_describe=False)
@@ -135,6 +139,18 @@ def _writer(writer: WriterHealth) -> Iterator[Metric]:
     yield _gauge(
         "store_lag_seconds", "Received to committed, by quantile.", ("quantile",),
         [((quantile,), None if lag_ms is None else lag_ms / 1_000) for quantile, lag_ms in lags],
+    )  # fmt: skip
+
+
+def _alerts(delivered: DeliveryCounts, now_us: int) -> Iterator[Metric]:
+    yield _counter("alerts_sent", "Alerts that a target took.", (), [((), delivered.n_sent)])
+    yield _counter("alert_attempts_failed", "Attempts to tell a target that failed.", (), [((), delivered.n_failed)])
+    yield _counter("alerts_given_up", "Alerts that a target was never told.", (), [((), delivered.n_dead)])
+    oldest_us = delivered.oldest_waiting_us
+    waits_s = 0.0 if oldest_us is None else max(now_us - oldest_us, 0) / US_PER_SECOND
+    yield _gauge(
+        "alert_oldest_waiting_seconds", "Age of the oldest alert that a target does not take just now; 0 without one.", (),
+        [((), waits_s)],
     )  # fmt: skip
 
 

@@ -296,6 +296,25 @@ def test_what_never_arrives_is_tried_for_about_a_day_and_then_listed_as_dead(sto
     assert store.alert_deliveries()[0].state == "sent"
 
 
+def test_the_oldest_alert_that_waits_is_told_until_its_target_takes_it(store: EventStore, clock: HandClock) -> None:
+    for name in ("down", "up"):
+        with_target(store, 9, name)
+    with_alert(store)
+    courier = Failing(Undelivered("127.0.0.1 answered 500"), only="down")
+    worker = worker_of(store, clock, courier)
+    assert worker.counts().oldest_waiting_us is None
+    run_for(worker, clock, 3)
+    assert store.add_alert(alert_event(2))
+    run_for(worker, clock, 60)
+    waiting = store.alert_deliveries(state="pending")
+    assert worker.counts().oldest_waiting_us == min(each.created_us for each in waiting)
+    assert (worker.counts().n_sent, worker.counts().n_dead) == (2, 0)
+    courier.only = "nobody"
+    run_for(worker, clock, 120)
+    assert worker.counts().oldest_waiting_us is None
+    assert worker.counts().n_sent == 4
+
+
 def test_a_refused_address_is_dead_at_once(store: EventStore, clock: HandClock) -> None:
     with receiving() as receiver:
         with_alert(with_target(store, receiver.port))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.alerts.delivery import DeliveryCounts
 from services.domain.health import NamedCount
 from tests.api_client import ApiClient
 from tests.ui.world import NOW_US, ToldCollector
@@ -59,3 +60,14 @@ def test_errors_of_one_name_are_counted_together_and_their_texts_stay_out(api: A
     )
     assert told(api, errors=errors)["heatmap_errors_total"] == {("unknown_instrument", "okx"): 4.0}
     assert "secret" not in api.get("/metrics").text
+
+
+def test_alerts_that_a_target_does_not_take_can_be_alarmed_on(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "heatmap_alerts_sent_total" not in told(api)  # a process that sends none says nothing of it
+    now_us = api.runtime.clock.now_us()
+    monkeypatch.setattr(api.runtime, "delivered", lambda: DeliveryCounts(5, 3, 1, now_us - 90_000_000))
+    found = told(api)
+    assert (found["heatmap_alerts_sent_total"], found["heatmap_alert_attempts_failed_total"]) == ({(): 5.0}, {(): 3.0})
+    assert (found["heatmap_alerts_given_up_total"], found["heatmap_alert_oldest_waiting_seconds"]) == ({(): 1.0}, {(): 90.0})
+    monkeypatch.setattr(api.runtime, "delivered", DeliveryCounts)
+    assert told(api)["heatmap_alert_oldest_waiting_seconds"] == {(): 0.0}
