@@ -26,14 +26,15 @@ _SCRIPTS: Final = (
 )  # fmt: skip
 
 
-def _script() -> str:
+def chart_script() -> str:
+    """The component's whole module."""
     return "\n".join((_HERE / "live_chart" / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
 
 
 _mount = st.components.v2.component(
     "live_chart",
     css=(_HERE / "live_chart.css").read_text(encoding="utf-8"),
-    js=_script(),
+    js=chart_script(),
     isolate_styles=False,  # Plotly writes its style rules into the document, where a shadow root does not see them
 )
 
@@ -81,6 +82,7 @@ def live_chart(
     height: int,
     revision: str,
     link: str = "",
+    unmark: str = "",
 ) -> ChartState:
     """Draw or update a figure of `services.charts` in place.
 
@@ -92,10 +94,11 @@ def live_chart(
               "BTC-USDT-PERP/all/1h/dark/1842". For an equal revision the packed bytes are reused and Streamlit sends a
               reference of a few hundred bytes, so it must change whenever the figure does
     link      charts of one page with the same link zoom together, in time and price; "time:…" in time only
+    unmark    a new text takes the marked box away, as a button beside the statistics does
     returns   the box that is marked (a new one reruns the page or the fragment that draws the chart) and the look of the URL
     """
     mapping = figure if isinstance(figure, Mapping) else figure.to_plotly_json()
-    options = (("link", link),) if link else ()
+    options = tuple((name, words) for name, words in (("link", link), ("unmark", unmark)) if words)
     content = _packed(key, revision, height, options, mapping, matrices or {})
     result = _mount(key=key, data=content, height=height, on_selection_change=_rerun)
     query = st.query_params

@@ -98,9 +98,10 @@ async function update(state, bytes) {
   if (state.message && state.message.figure.layout.uirevision !== message.figure.layout.uirevision) {
     Object.assign(state, { ranges: {}, follows: {}, cursor: undefined })
     clearBox(state)
-  } else if (state.message && state.listening) {
-    slideRanges(state, message)
+  } else if (state.message && state.message.figure.layout.meta.unmark !== message.figure.layout.meta.unmark) {
+    clearBox(state)
   }
+  if (state.message && state.listening) slideRanges(state, message)
   state.message = message
   state.read = panelsOf(message)
   describe(state)

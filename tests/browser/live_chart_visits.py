@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.apps.heat_panels import KNOWN
 
 APPS = Path(__file__).parent / "apps"
 CHART = ".uh-chart[data-revision]"
@@ -80,3 +83,22 @@ def visit(chromium: Browser, serve: Callable[[Path], str]) -> Iterator[Callable[
     yield open_page
     for context in contexts:
         context.close()
+
+
+def cell_point(seen: Visit, panel: int, row: float, column: float) -> tuple[float, float]:
+    """Page coordinates of a place in a cell of the page `heat_panels`: 2.5 is the middle of the third row or column."""
+    share = _shares(KNOWN.time_edges_us, column), _shares(KNOWN.price_edges, row)
+    box = seen.page.evaluate(
+        """([n]) => {
+          const gd = document.querySelector(".uh-chart-plot"), layout = gd._fullLayout, box = gd.getBoundingClientRect()
+          const [x, y] = n ? [layout.xaxis2, layout.yaxis2] : [layout.xaxis, layout.yaxis]
+          return [box.left + x._offset, box.top + y._offset, x._length, y._length]
+        }""",
+        [panel],
+    )
+    return box[0] + share[0] * box[2], box[1] + (1.0 - share[1]) * box[3]
+
+
+def _shares(edges: np.ndarray, at: float) -> float:
+    value = float(np.interp(at, np.arange(len(edges)), edges))
+    return (value - float(edges[0])) / float(edges[-1] - edges[0])
