@@ -12,11 +12,13 @@ from _combined_magnets import are_magnets_chosen, predicted_now
 from _figures import Drawn, draw_combined
 from _liquidity_levels import levels_now
 from _live_chart import live_chart
-from _loaders import cluster_reference, desk, every, now, theme
+from _loaders import cluster_reference, desk, every, theme
+from _overlay import Axes, now_over, wanted_of
 from _panels import tape
 from _tapes import key_level_table, record_table, whale_tape, whale_trade_tape
 
 from services.charts.inputs import ThemeName
+from services.charts.overlay_inputs import Overlay
 from services.charts.risk_bars import risk_bars, risk_height
 from services.views.answers import Lacking
 from services.views.book_marks import LAYERS, layer_name
@@ -49,10 +51,15 @@ def combined_now(selection: Selection) -> Fresh[Drawn[CombinedView]]:
         build_combined, reference=cluster_reference(selection), levels=levels_now(selection), predicted=predicted_now(selection)
     )
 
-    def draw(view: CombinedView, colours: ThemeName) -> Drawn[CombinedView]:
-        return draw_combined(view, colours, layers=layers, has_magnets=are_magnets_chosen())
+    def axes_of(view: CombinedView) -> Axes | None:
+        chart = view.liquidity.chart
+        return Axes(chart.frame, chart.line, chart.book) if chart is not None else None
 
-    fresh = now(f"combined/{name}", selection, build, draw)
+    def draw(view: CombinedView, colours: ThemeName, over: Overlay) -> Drawn[CombinedView]:
+        return draw_combined(view, colours, layers=layers, has_magnets=are_magnets_chosen(), over=over)
+
+    wanted = wanted_of(selection, has_liquidations="Liquidations" in layers)
+    fresh = now_over(f"combined/{name}", selection, build, draw, wanted, axes_of=axes_of)
     return Fresh(fresh.value, f"{name}/{fresh.revision}")
 
 

@@ -11,6 +11,7 @@ from services.charts.combined import combined
 from services.charts.inputs import HeatMatrix, ThemeName, View
 from services.charts.liquidation_heatmap import liquidation_heatmap
 from services.charts.mark_inputs import Marks
+from services.charts.overlay_inputs import Overlay
 from services.views.book_marks import LAYERS, marks_of
 from services.views.combined import CombinedView
 from services.views.forced_words import magnet_bands
@@ -32,8 +33,8 @@ class Drawn(Generic[Built]):
     matrices: Mapping[str, HeatMatrix]
 
 
-def draw_liquidations(view: LiquidationsView, colours: ThemeName) -> Drawn[LiquidationsView]:
-    """The figure of the Liquidations page."""
+def draw_liquidations(view: LiquidationsView, colours: ThemeName, over: Overlay | None = None) -> Drawn[LiquidationsView]:
+    """The figure of the Liquidations page, with what the user lays over it."""
     chart = view.chart
     if chart is None:
         return Drawn(view, None, {})
@@ -46,12 +47,18 @@ def draw_liquidations(view: LiquidationsView, colours: ThemeName) -> Drawn[Liqui
         clusters=cluster_bands(view.clusters, decimals=chart.frame.price_decimals),
         is_smoothed=chart.is_smoothed,
         coverage=coverage_label(view.selection.exchanges),
+        over=over,
     )
     return Drawn(view, figure, {"long": chart.long, "short": chart.short})
 
 
 def draw_liquidity(
-    view: LiquidityView, colours: ThemeName, *, marks: Marks | None = None, has_trades: bool = True
+    view: LiquidityView,
+    colours: ThemeName,
+    *,
+    marks: Marks | None = None,
+    has_trades: bool = True,
+    over: Overlay | None = None,
 ) -> Drawn[LiquidityView]:
     """The figure of the Liquidity page, with what is marked over the heat; trades can be left out."""
     chart = view.chart
@@ -64,12 +71,18 @@ def draw_liquidity(
         trades=chart.trades if has_trades else None,
         depth=chart.depth,
         marks=marks,
+        over=over,
     )
     return Drawn(view, figure, {"book": chart.book})
 
 
 def draw_combined(
-    view: CombinedView, colours: ThemeName, *, layers: Collection[str] = LAYERS, has_magnets: bool = True
+    view: CombinedView,
+    colours: ThemeName,
+    *,
+    layers: Collection[str] = LAYERS,
+    has_magnets: bool = True,
+    over: Overlay | None = None,
 ) -> Drawn[CombinedView]:
     """Both heatmaps in one figure, with the chosen layers of marks over them, and magnets; None until both have an axis."""
     left, right = view.liquidations.chart, view.liquidity.chart
@@ -92,6 +105,7 @@ def draw_combined(
             magnets=magnet_bands(view.predicted) if has_magnets else (),
         ),
         coverage=coverage_label(view.liquidations.selection.exchanges),
+        over=over,
     )
     return Drawn(view, figure, {"long": left.long, "short": left.short, "book": right.book})
 

@@ -10,7 +10,8 @@ import streamlit as st
 from _alert import minutes_now, state_now
 from _figures import Drawn, draw_liquidations
 from _live_chart import live_chart
-from _loaders import cluster_reference, desk, now, theme
+from _loaders import cluster_reference, desk, theme
+from _overlay import Axes, now_over, wanted_of
 
 from services.charts.rate_chart import rate_chart
 from services.views.alert_view import AlertRule, state_words
@@ -47,11 +48,29 @@ def heat_choice() -> None:
     )
 
 
+def over_pills() -> None:
+    """What lies over the heat beside the price, kept in the URL."""
+    st.pills(
+        "Over the heat",
+        ["Trades"],
+        selection_mode="multi",
+        key="over",
+        bind="query-params",
+        label_visibility="collapsed",
+        help="Circles: the largest trades of the window by notional, blue bought, orange sold by takers.",
+    )
+
+
 def page_now(selection: Selection) -> Fresh[Drawn[LiquidationsView]]:
     """The page at this moment, its clusters scored, in the chosen kind of heat."""
     is_smoothed = st.session_state.get("heat") == SMOOTHED
     build = partial(build_liquidations, reference=cluster_reference(selection), is_smoothed=is_smoothed)
-    fresh = now(f"liquidations/{is_smoothed}", selection, build, draw_liquidations)
+    wanted = wanted_of(selection, has_trades="Trades" in (st.session_state.get("over") or ()), has_side=False)
+
+    def axes_of(view: LiquidationsView) -> Axes | None:
+        return Axes(view.chart.frame, view.chart.line, view.chart.long) if view.chart is not None else None
+
+    fresh = now_over(f"liquidations/{is_smoothed}", selection, build, draw_liquidations, wanted, axes_of=axes_of)
     return Fresh(fresh.value, f"{is_smoothed}/{fresh.revision}")
 
 

@@ -8,11 +8,12 @@ import pandas as pd
 import streamlit as st
 from _figures import Drawn, draw_liquidity
 from _liquidity_levels import levels_held
-from _loaders import now
+from _overlay import Axes, now_over, wanted_of
 from _panels import book_table
 from _tapes import iceberg_tape, whale_tape, whale_trade_tape
 
 from services.charts.inputs import ThemeName
+from services.charts.overlay_inputs import Overlay
 from services.views.book_marks import LAYERS, layer_name, marks_of
 from services.views.book_words import FLOW_HELP, HEADLINE_HELP, cost_rows, headline_words
 from services.views.freshness import Fresh
@@ -46,7 +47,7 @@ def layer_pills() -> None:
         bind="query-params",
         label_visibility="collapsed",
         help="Walls: outsize resting orders over their lives. Icebergs: prices that refilled. Levels: support and resistance. "
-        "Trades: the largest of the window.",
+        "Trades and liquidations: the largest of the window; triangles down are longs sold, up shorts bought.",
     )
 
 
@@ -59,12 +60,17 @@ def page_now(selection: Selection) -> Fresh[Drawn[LiquidityPage]]:
     layers = _in_order(st.session_state.get("layers", LAYERS))
     levels = level_lines(levels_held(selection)) if "Levels" in layers else ()
 
-    def draw(page: LiquidityPage, colours: ThemeName) -> Drawn[LiquidityPage]:
+    def axes_of(page: LiquidityPage) -> Axes | None:
+        chart = page.liquidity.chart
+        return Axes(chart.frame, chart.line, chart.book) if chart is not None else None
+
+    def draw(page: LiquidityPage, colours: ThemeName, over: Overlay) -> Drawn[LiquidityPage]:
         marks = marks_of(layers, whales=page.whales, icebergs=page.icebergs, levels=levels)
-        drawn = draw_liquidity(page.liquidity, colours, marks=marks, has_trades="Trades" in layers)
+        drawn = draw_liquidity(page.liquidity, colours, marks=marks, has_trades="Trades" in layers, over=over)
         return Drawn(page, drawn.figure, drawn.matrices)
 
-    fresh = now(f"liquidity/{layer_name(layers)}", selection, build_liquidity_page, draw)
+    wanted = wanted_of(selection, has_liquidations="Liquidations" in layers)
+    fresh = now_over(f"liquidity/{layer_name(layers)}", selection, build_liquidity_page, draw, wanted, axes_of=axes_of)
     return Fresh(fresh.value, f"{layer_name(layers)}/{fresh.revision}")
 
 

@@ -11,6 +11,7 @@ from _downloads import downloads
 from _liquidity_panels import layer_pills
 from _live_chart import live_chart
 from _loaders import desk
+from _overlay import overlay_controls
 from _panels import combined_headline, empty_state, missing_words, notices
 
 from services.charts.inputs import View
@@ -41,6 +42,7 @@ def live() -> None:
     with st.container(horizontal=True, gap="small"):
         layer_pills()
         magnet_pill()
+        overlay_controls(chosen.selection)
     fresh = belled(combined_now(chosen.selection), frame_of, axes=PANELS)
     view = fresh.value.view
     with place:

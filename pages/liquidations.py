@@ -8,10 +8,11 @@ import streamlit as st
 from _alerts_marks import belled
 from _controls import controls
 from _downloads import downloads
-from _liquidation_panels import SMOOTHED, clusters, heat_choice, page_now, rate
+from _liquidation_panels import SMOOTHED, clusters, heat_choice, over_pills, page_now, rate
 from _liquidation_studies import coverage, leverage, trend
 from _live_chart import live_chart
 from _loaders import desk, theme
+from _overlay import overlay_controls
 from _panels import empty_state, missing_words, notices, tape, usd
 
 from services.charts.bars import totals_by_exchange
@@ -63,6 +64,8 @@ def live() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         headline_place = st.container()
         heat_choice()
+        over_pills()
+        overlay_controls(chosen.selection, has_side=False)
     fresh = belled(page_now(chosen.selection), lambda view: view.chart.frame if view.chart else None, axes=(("x", "y"),))
     view = fresh.value.view
     with place:

@@ -12,6 +12,7 @@ from _liquidity_panels import books, headline, icebergs, layer_pills, page_now, 
 from _liquidity_studies import concentration, smart_money, toxicity
 from _live_chart import live_chart
 from _loaders import desk
+from _overlay import overlay_controls
 from _panels import empty_state, missing_words, notices
 
 from services.views.notices import feed_notices, waiting_text
@@ -30,7 +31,9 @@ def live() -> None:
     health = desk().runtime.health()
     notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
     place = st.container()
-    layer_pills()
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        layer_pills()
+        overlay_controls(chosen.selection)
     fresh = page_now(chosen.selection)
     page = fresh.value.view
     with place:

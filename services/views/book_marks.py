@@ -9,8 +9,8 @@ from services.charts.mark_inputs import LevelLine, Marks
 from services.domain.findings import Iceberg, WhaleOrder
 from services.views.whales import iceberg_marks, wall_spans
 
-Layer = Literal["Walls", "Icebergs", "Levels", "Trades"]
-LAYERS: Final[tuple[Layer, ...]] = ("Walls", "Icebergs", "Levels", "Trades")
+Layer = Literal["Walls", "Icebergs", "Levels", "Trades", "Liquidations"]
+LAYERS: Final[tuple[Layer, ...]] = ("Walls", "Icebergs", "Levels", "Trades", "Liquidations")
 N_ICEBERGS_DRAWN: Final = 120
 
 

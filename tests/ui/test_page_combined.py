@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from services.domain.findings import ALL_EXCHANGES
 from services.runtime import Runtime
+from services.views.book_marks import LAYERS
 from tests.finding_rows import minute, risk, whale, whale_trade
 from tests.predicted_rows import rows_of
 from tests.store_rows import BTC, MINUTE, SECOND, level_score
@@ -67,7 +68,7 @@ def test_layers_that_are_switched_off_are_not_drawn(open_page: Open) -> None:
     runtime = found_runtime()
     everything, bare = open_page(runtime), open_page(runtime, layers="Trades")
     assert not bare.exception
-    assert everything.pills(key="layers").value == ["Walls", "Icebergs", "Levels", "Trades"]
+    assert everything.pills(key="layers").value == list(LAYERS)
     assert bare.pills(key="layers").value == ["Trades"]
 
 
@@ -114,7 +115,7 @@ def test_predicted_levels_can_be_switched_off_apart_from_the_other_layers(open_p
     bare = page.run()
     assert not bare.exception
     assert bare.pills(key="magnets").value == []
-    assert bare.pills(key="layers").value == ["Walls", "Icebergs", "Levels", "Trades"]
+    assert bare.pills(key="layers").value == list(LAYERS)
 
 
 def test_without_a_map_the_rail_says_what_it_waits_for(open_page: Open) -> None:
