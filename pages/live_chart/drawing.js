@@ -2,6 +2,7 @@
 
 const COMPACT_BELOW_PX = 640
 const TRANSPARENT = "rgba(0,0,0,0)"
+const AXIS = /^[xy]axis\d*$/
 
 // A copy of `node` with the value at a dotted path replaced; what is not on the path is shared.
 function patched(node, [key, ...rest], value) {
@@ -27,7 +28,7 @@ function clearGrounds(state, layout) {
     plot: layout.plot_bgcolor ?? of.plot_bgcolor ?? "#ffffff",
   }
   layout.paper_bgcolor = layout.plot_bgcolor = TRANSPARENT
-  for (const [name, axis] of Object.entries(layout)) if (/^[xy]axis\d*$/.test(name)) axis.showspikes = false
+  for (const [name, axis] of Object.entries(layout)) if (AXIS.test(name)) axis.showspikes = false
 }
 
 // The figure as Plotly takes it: the phone's layout on a narrow container, the user's own ranges.
@@ -47,6 +48,9 @@ function drawable(state) {
   for (const note of layout.annotations ?? []) {
     if (note.text?.includes("{tz}")) note.text = note.text.replace("{tz}", zoneName(Date.now()))
   }
+  // The ranges are ours to keep: Plotly would bring a zoom back that was just reset.
+  state.draws = (state.draws ?? 0) + 1
+  for (const name of Object.keys(layout)) if (AXIS.test(name)) layout[name].uirevision = state.draws
   for (const [name, range] of Object.entries(state.ranges)) {
     const axis = state.gd._fullLayout?.[name]
     if (layout[name] && axis) Object.assign(layout[name], { range: range.map((end) => axis.l2r(end)), autorange: false })

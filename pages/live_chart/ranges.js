@@ -63,7 +63,7 @@ function peersOf(state) {
 
 function linkAxes(state) {
   const layout = state.gd._fullLayout
-  const names = Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name) && !layout[name].matches && !layout[name].overlaying)
+  const names = Object.keys(layout).filter((name) => AXIS.test(name) && !layout[name].matches && !layout[name].overlaying)
   const prices = new Set(state.panels.map((panel) => groupOf(layout[axisName(panel.y)])))
   const isLinked = (axis) => axis.type === "date" || (prices.has(axis._id) && !state.message.figure.layout.meta.link.startsWith("time:"))
   return names.map((name) => layout[name]).filter(isLinked)
