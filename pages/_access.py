@@ -7,13 +7,15 @@ from time import monotonic
 from typing import Final, Literal
 
 import streamlit as st
+from _moment import shown
 
 from services import runtime as runtimes
 from services.access.addresses import is_public
-from services.access.limits import admin_refusal, instrument_refusal, predicted_refusal, window_refusal
+from services.access.limits import admin_refusal, instrument_refusal, predicted_refusal, span_refusal, window_refusal
 from services.access.sign_in import Claims, new_user, read_claims, visitor_of
 from services.access.visitor import NOBODY, Visitor
 from services.domain.errors import StoreError
+from services.domain.windows import window_us
 from services.runtime import Runtime
 from services.views.selection import Selection
 
@@ -73,9 +75,17 @@ def enforce(name: str, selection: Selection) -> None:
     refusal = instrument_refusal(tier, selection.instrument, runtimes.current().tracked)
     if refusal is None and name.startswith("predicted"):
         refusal = predicted_refusal(tier)
+    there = shown()
+    if refusal is None and there is not None:
+        refusal = moment_refusal(there.at_us, getattr(selection, "level_window", st.session_state["_selection"].window))
     if refusal is not None:
         refused(refusal)
         st.stop()
+
+
+def moment_refusal(at_us: int, window: str) -> str | None:
+    """Whether the visitor's tier may look at a window that ended at a moment of the past."""
+    return span_refusal(visitor().tier, at_us - window_us(window), runtimes.current().clock.now_us())
 
 
 def page_refusal(url_path: str) -> str | None:

@@ -12,7 +12,8 @@ import streamlit as st
 from _alerts_data import change, inbox
 from _alerts_owner import owner, visitor
 from _controls import Controls, controls
-from _loaders import desk, every
+from _loaders import desk, every, present_desk
+from _moment import of_now
 from streamlit.delta_generator import DeltaGenerator
 
 from services.access.limits import alert_refusal
@@ -67,14 +68,15 @@ def state_now(selection: Selection, rule: AlertRule) -> Fresh[AlertState]:
 def alert(top: DeltaGenerator, slider_words: DeltaGenerator) -> None:
     """Draw both parts; called when the page is drawn, because a month of minutes takes a moment when it is first read."""
     chosen = controls()
-    rates = every(
-        f"alarm_rates/{chosen.rule.minutes}/{chosen.rule.method}",
-        whole_history(chosen.selection),
-        RATES_S,
-        lambda _context, selection, _now_us: alarm_rates(
-            minutes_kept(selection).value, minutes=chosen.rule.minutes, method=chosen.rule.method
-        ),
-    )
+    with of_now():
+        rates = every(
+            f"alarm_rates/{chosen.rule.minutes}/{chosen.rule.method}",
+            whole_history(chosen.selection),
+            RATES_S,
+            lambda _context, selection, _now_us: alarm_rates(
+                minutes_kept(selection).value, minutes=chosen.rule.minutes, method=chosen.rule.method
+            ),
+        )
     slider_words.caption(
         frequency_words(rates.value, chosen.rule),
         help="Counted over the stored minutes as if the alert had watched them; exceedances less than 10 min apart are one alarm. "
@@ -87,7 +89,7 @@ def alert(top: DeltaGenerator, slider_words: DeltaGenerator) -> None:
 
 def _door(place: DeltaGenerator, chosen: Controls) -> domain.AlertRule | None:
     """The button that keeps the sidebar's alert as a rule, or the line that says it is kept; returns the rule, if there is one."""
-    fields, now_us = _fields(chosen), desk().now_us()
+    fields, now_us = _fields(chosen), present_desk().now_us()
     twin = stored_twin(inbox().rules, desk().runtime.alerts.draft(owner(), "liquidation_z", **fields))
     if twin is not None:
         place.caption(
@@ -121,9 +123,10 @@ def _keep(fields: dict[str, Any]) -> None:
 
 
 def _live(chosen: Controls, *, is_told_by_rule: bool) -> None:
-    @st.fragment(run_every=chosen.table_s)
+    @st.fragment(run_every=chosen.now_table_s)
     def live_alert() -> None:
-        state = state_now(chosen.selection, chosen.rule).value
+        with of_now():
+            state = state_now(chosen.selection, chosen.rule).value
         found = alarms(state, chosen.rule, chosen.selection.instrument)
         told: set[str] = st.session_state.setdefault("_alarms_told", set())
         for alarm in found:

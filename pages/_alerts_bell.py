@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from _alerts_data import acknowledge, inbox
 from _alerts_owner import owner
-from _loaders import desk
+from _loaders import present_desk as desk
 from streamlit.delta_generator import DeltaGenerator
 
 from services import runtime as runtimes

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import streamlit as st
 from _alerts_owner import owner
-from _loaders import desk
+from _loaders import present_desk as desk
 
 from services import runtime as runtimes
 from services.alerts.book import AlertBook

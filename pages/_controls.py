@@ -7,6 +7,7 @@ from typing import Final
 
 import streamlit as st
 from _access import visitor
+from _moment import shown
 from _refresh import refresh_controls
 from _sign_in import account
 from streamlit.delta_generator import DeltaGenerator
@@ -26,16 +27,25 @@ ALERT_METHODS: Final[dict[str, AlertMethod]] = {"Robust": "robust", "Plain": "cl
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """What the sidebar says: the selection, the seconds between live refreshes (None: paused), the rule of the Z alert."""
+    """What the sidebar says: the selection, the seconds between live refreshes (None: paused), the rule of the Z alert.
+
+    A moment of the past that stands is not refreshed. `now_refresh_s` is for what is of now all the same: alerts.
+    """
 
     selection: Selection
     refresh_s: float | None
     rule: AlertRule
+    now_refresh_s: float | None = None
 
     @property
     def table_s(self) -> float | None:
         """Seconds between refreshes of tables and panels: nobody reads them faster, and each redraw of one costs kilobytes."""
         return None if self.refresh_s is None else max(self.refresh_s, TABLE_REFRESH_S)
+
+    @property
+    def now_table_s(self) -> float | None:
+        """The same of what is always of now."""
+        return None if self.now_refresh_s is None else max(self.now_refresh_s, TABLE_REFRESH_S)
 
 
 def sidebar(runtime: Runtime) -> DeltaGenerator:
@@ -120,8 +130,10 @@ def _alert_controls() -> DeltaGenerator:
 def controls() -> Controls:
     """What the sidebar of this run says; for pages and their fragments."""
     wanted_s = max(float(st.session_state.get("refresh") or 3.0), visitor().tier.refresh_floor_s)
-    refresh_s = None if st.session_state.get("paused") else wanted_s
-    return Controls(st.session_state["_selection"], refresh_s, _rule())
+    now_refresh_s = None if st.session_state.get("paused") else wanted_s
+    there = shown()
+    refresh_s = now_refresh_s if there is None or there.is_playing else None
+    return Controls(st.session_state["_selection"], refresh_s, _rule(), now_refresh_s)
 
 
 def _rule() -> AlertRule:

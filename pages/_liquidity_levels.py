@@ -35,6 +35,8 @@ def levels_now(selection: Selection) -> LevelsView | Lacking:
     asked = day_back(selection)
     held = _held_levels(id(desk()))
     found = every("levels", asked, LEVELS_S, build_levels).value
+    if desk().is_past:
+        return found  # held ones might be of a later moment
     held.pop(asked.name, None)
     held[asked.name] = found
     while len(held) > MAX_HELD:
@@ -44,7 +46,7 @@ def levels_now(selection: Selection) -> LevelsView | Lacking:
 
 def levels_held(selection: Selection) -> LevelsView | Lacking:
     """Those that are there already, however old: what refreshes often draws them and does not wait for the next ones."""
-    found = _held_levels(id(desk())).get(day_back(selection).name)
+    found = None if desk().is_past else _held_levels(id(desk())).get(day_back(selection).name)
     return levels_now(selection) if found is None else found
 
 

@@ -1,4 +1,7 @@
-"""Where pages get their data: views of the present moment, shared by all sessions, and the figures drawn from them."""
+"""Where pages get their data: views of the moment that is shown, shared by all sessions, and the figures drawn from them.
+
+The moment is the present or, on pages of the market, where the time machine stands (_moment.py): same builders, another desk.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ from typing import TypeVar
 import streamlit as st
 from _access import enforce
 from _figures import Drawn
+from _moment import shown
 
 from services import runtime as runtimes
 from services.charts.inputs import ThemeName
 from services.desk import Desk, current_desk
 from services.domain.errors import StoreError
 from services.domain.health import StoreStatus
+from services.past import past_of
 from services.views.answers import Lacking
 from services.views.context import ViewContext
 from services.views.freshness import Fresh
@@ -25,9 +30,17 @@ from services.views.selection import Selection
 Built = TypeVar("Built")
 
 
-def desk() -> Desk:
-    """The desk of this process's runtime, which the API shares."""
+def present_desk() -> Desk:
+    """The desk of this process's runtime, which the API shares; of the present wherever the time machine stands."""
     return current_desk()
+
+
+def desk() -> Desk:
+    """The desk of the moment that the page shows: the present, or where the time machine stands."""
+    there = shown()
+    if there is None:
+        return present_desk()
+    return past_of(present_desk()).desk_at(there.at_us, pace=float(there.speed) if there.is_playing else 0.0)
 
 
 @st.cache_data(ttl=20, max_entries=2, show_spinner=False)

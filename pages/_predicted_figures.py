@@ -36,7 +36,10 @@ class _Kept:
 
 def _kept() -> _Kept:
     """One for each desk, so that another runtime in the same process (a test's) has maps of its own."""
-    return every("predicted/kept", Selection("", ("",), "1h"), FOR_EVER_S, lambda *_: _Kept(HeatCache(), {})).value
+    nothing = Selection("", ("",), "1h")
+    if desk().is_past:  # kept for its own moment only: what was kept at a later one knows more
+        return desk().now("predicted/kept", nothing, lambda _: _Kept(HeatCache(), {})).value
+    return every("predicted/kept", nothing, FOR_EVER_S, lambda *_: _Kept(HeatCache(), {})).value
 
 
 def _rates(choice: LevelChoice) -> dict[str, float]:
@@ -69,6 +72,8 @@ def marks_now(choice: LevelChoice) -> None:
 def page_now(choice: LevelChoice) -> Fresh[Drawn[PredictedView]]:
     """The page at this moment; sums of liquidations are drawn as soon as they are at hand."""
     kept = _kept()
+    if desk().is_past:
+        marks_now(choice)  # a moment that stands has no next refresh
     marks = kept.marks.get(replace(choice, range_pct=None).place)
 
     rates = _rates(choice)

@@ -10,6 +10,7 @@ from _alert import alert
 from _alerts_bell import bell, page_icon
 from _controls import controls, sidebar
 from _panels import banner, not_started
+from _time_machine import time_machine
 
 from services import runtime as runtimes
 
@@ -87,8 +88,9 @@ except runtimes.NotStarted as error:
 else:
     bell_place = st.sidebar.container()
     slider_words = sidebar(runtime)
-    bell(bell_place, controls().table_s)
+    bell(bell_place, controls().now_table_s)
     banner(runtime)
+    time_machine(page.url_path)
     exposure(runtime)
     for notice in st.session_state["_clamped"]:
         refused(notice)

@@ -1,4 +1,7 @@
-"""One view context a process, shared by pages and API: a page and an answer cannot disagree, and what one made serves the other."""
+"""One view context a process, shared by pages and API: a page and an answer cannot disagree, and what one made serves the other.
+
+The desk of a moment of the past is in services/past.py.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,11 @@ class Desk:
     runtime: Runtime
     context: ViewContext
     results: defaultdict[str, FreshResults[Any]]
+
+    @property
+    def is_past(self) -> bool:
+        """Whether it stands at a moment of the past (services/past.py): what is held for it must not be of a later one."""
+        return False
 
     def now_us(self) -> int:
         """The moment of the data's clock."""

@@ -51,6 +51,9 @@ LAYERS: dict[str, set[str]] = {
     },
     "services.access": {"services.views.selection", "services.ports", "services.ports_access", "services.domain"},
     "services.desk": {"services.runtime", "services.views", "services.ports", "services.domain"},
+    "services.past": {
+        "services.desk", "services.runtime", "services.analyst", "services.views", "services.ports", "services.domain",
+    },
     "services.exports": {
         "services.views", "services.analytics", "services.charts.inputs", "services.charts.quantise", "services.ports",
         "services.domain", "services.version",
@@ -79,7 +82,7 @@ LAYERS: dict[str, set[str]] = {
     "db": {"services.ports", "services.domain"},
     "pages": {
         "config", "services.views", "services.charts", "services.runtime", "services.domain", "services.ports", "services.version",
-        "services.desk", "services.alerts", "services.exports", "services.access",
+        "services.desk", "services.past", "services.alerts", "services.exports", "services.access",
     },
 }  # fmt: skip
 

@@ -194,3 +194,4 @@ class SystemHealth(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes_estimate: int = 0
     n_threads: int = 0
     replay_progress: float | None = None  # 0 … 1 with a recording
+    is_past: bool = False  # of a moment that is looked back at: of feeds and writer nothing is known then

@@ -72,7 +72,8 @@ class TileGrid:
         seconds = valid @ weights
         self._seconds[first:end] += seconds
         self._mid_seconds[first:end] += np.where(valid, tile_mids(tile), 0.0) @ weights
-        self._add_prices(tile, weights, first, end)
+        # A column that is not valid may hold codes all the same: of a row that is looked at as of a moment of the past.
+        self._add_prices(tile, weights if valid.all() else weights * valid[:, None], first, end)
 
     def sums(self) -> GridSums:
         """The sums so far, for grids of the same columns and bin width to go on from. This one must not be added to again."""

@@ -96,6 +96,8 @@ def waiting_text(what: Literal["liquidations", "book"], instrument: str, exchang
     waited_us = health.as_of_us - health.started_time_us
     since = f"since {clock_text(health.started_time_us)} ({span_text(waited_us)})"
     wanted = f"{'liquidation' if what == 'liquidations' else 'order book'} of {instrument}"
+    if health.is_past:
+        return f"No {wanted} on {names} is stored of this window, which ended at {from_us(health.as_of_us):%Y-%m-%d %H:%M:%S} UTC."
     if health.writer is None:
         return (
             f"No {wanted} on {names} is stored for this window. This process collects nothing itself; "

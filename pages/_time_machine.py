@@ -1,0 +1,156 @@
+"""The time machine: the bar under the navigation that takes the pages of the market to a moment of the past, and plays it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+import streamlit as st
+from _controls import controls
+from _loaders import present_desk
+from _moment import SPEEDS, Moment, has_past, moment, put_page
+from _moment_moves import (
+    MOVED,
+    change_speed,
+    enter,
+    follow_address,
+    leave,
+    pick,
+    play_or_pause,
+    scrub,
+    step,
+    stored_span,
+    tick,
+    told,
+)
+
+from services.domain.windows import US_PER_SECOND, from_us
+from services.views.answers import Lacking
+from services.views.moments import KNOWN, local_text, moment_text, step_us
+from services.views.past_span import StoredSpan, span_words
+
+LEAST_TICK_S: Final = 1.0
+
+
+def time_machine(url_path: str) -> None:
+    """Draw the bar for the page that runs, and go where its address says. Raises nothing: a bad address is told."""
+    put_page(url_path)
+    follow_address()
+    there = moment()
+    if there is not None and not has_past():
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(f"This page shows the present; the time machine stands at {moment_text(there.at_us)} on the market's pages.")
+            st.button("Back to live", key="moment_leave", type="tertiary", on_click=leave)
+    elif has_past():
+        _bar(there)
+    note = told()
+    if note is not None:
+        st.warning(note[0], icon=note[1])
+
+
+def _bar(there: Moment | None) -> None:
+    span = stored_span()
+    if there is None:
+        st.button(
+            "Time machine",
+            key="moment_enter",
+            icon=":material/history:",
+            type="tertiary",
+            disabled=isinstance(span, Lacking),
+            help=span.text if isinstance(span, Lacking) else f"Open, scrub and play what is stored. {span_words(span)}",
+            on_click=enter,
+        )
+        return
+    tick_s = max(controls().refresh_s or LEAST_TICK_S, LEAST_TICK_S) if there.is_playing else None
+
+    @st.fragment(run_every=tick_s)
+    def ticking() -> None:
+        if st.session_state.pop(MOVED, False):
+            st.rerun()
+        tick(span)
+        _draw(span)
+
+    with st.container(border=True, key="time_machine", gap="xsmall"):
+        ticking()
+
+
+def _draw(span: StoredSpan | Lacking) -> None:
+    there = moment()
+    if there is None:
+        st.rerun()
+    local = local_text(there.at_us, st.context.timezone)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(
+            f":material/history: :orange-badge[PAST] **{moment_text(there.at_us)}**"
+            f"{f' · {local}' if local else ''} · :orange[not the present market]",
+            help=KNOWN,
+            width="content",
+        )
+        st.space("stretch")
+        st.button("Back to live", key="moment_leave", icon=":material/sensors:", type="primary", on_click=leave)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _player(there)
+        _picker(there)
+    if isinstance(span, Lacking):
+        st.caption(span.text)
+    else:
+        _scrubber(there, span)
+
+
+def _player(there: Moment) -> None:
+    step_s = step_us(controls().selection.window) // US_PER_SECOND
+    words = str(timedelta(seconds=step_s))
+    st.button("", key="moment_back", icon=":material/skip_previous:", help=f"{words} back", on_click=step, args=(-1,))
+    label, icon = ("Pause", ":material/pause:") if there.is_playing else ("Play", ":material/play_arrow:")
+    st.button(label, key="moment_play", icon=icon, on_click=play_or_pause, help="Playing stops at the end of what is stored.")
+    st.button("", key="moment_forward", icon=":material/skip_next:", help=f"{words} forward", on_click=step, args=(1,))
+    st.session_state["moment_speed"] = there.speed
+    st.segmented_control(
+        "Speed", SPEEDS, key="moment_speed", required=True, format_func=lambda speed: f"{speed}x", label_visibility="collapsed",
+        on_change=change_speed,
+    )  # fmt: skip
+
+
+def _picker(there: Moment) -> None:
+    st.session_state["moment_picked"] = from_us(there.at_us).replace(tzinfo=None)
+    st.datetime_input(
+        "Moment (UTC)",
+        value=None,
+        max_value=from_us(present_desk().now_us()).replace(tzinfo=None),
+        step=60,
+        format="YYYY-MM-DD",
+        key="moment_picked",
+        label_visibility="collapsed",
+        width=210,
+        on_change=pick,
+        help="Date and time in UTC",
+    )
+
+
+def _scrubber(there: Moment, span: StoredSpan) -> None:
+    start_us, end_us = min(span.start_us, there.at_us), max(span.end_us, there.at_us)
+    if end_us - start_us < 2 * US_PER_SECOND:
+        return
+    st.session_state["moment_scrub"] = from_us(there.at_us).replace(tzinfo=None)
+    st.slider(
+        "Moment (UTC), over all that is stored",
+        min_value=from_us(start_us).replace(tzinfo=None),
+        max_value=from_us(end_us).replace(tzinfo=None),
+        step=timedelta(seconds=max(1, (end_us - start_us) // (2_000 * US_PER_SECOND))),
+        format="D MMM HH:mm:ss",
+        key="moment_scrub",
+        label_visibility="collapsed",
+        on_change=scrub,
+    )
+    st.html(_strip(span, start_us, end_us))
+    st.caption(span_words(span))
+
+
+def _strip(span: StoredSpan, start_us: int, end_us: int) -> str:
+    """A line under the slider: full where the books were watched, faint where not."""
+    shares = span.watched(start_us, end_us)
+    cells = "".join(f'<rect x="{at}" width="1" height="4" opacity="{0.12 + 0.78 * share:.2f}"/>' for at, share in enumerate(shares))
+    return (
+        f'<svg role="img" aria-label="{span_words(span)}" viewBox="0 0 {len(shares)} 4" preserveAspectRatio="none" '
+        f'style="display:block;width:100%;height:4px;fill:currentColor">{cells}</svg>'
+    )
