@@ -57,6 +57,8 @@ async def phase(visitor: Visitor, port: int, *, rate: float, seconds: float) -> 
     visitor.seen.refresh_ms.clear()
     await asyncio.sleep(seconds - 1.0)
     took_ms = [each for interval_s, each in visitor.seen.refresh_ms if interval_s == 1.0]
+    if not took_ms:
+        raise SystemExit(f"the page did not refresh; it said: {visitor.seen.errors[:3]}")
     if child is not None:
         out, _ = await asyncio.to_thread(child.communicate, None, 30)
         print(f"  {out.strip()}")

@@ -9,6 +9,7 @@ import gc
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 SWITCH_INTERVAL_S = 0.001
 REPLAYED_DUE = 1_440  # minutes: a recording that is played at once is analysed after it, too
 MAX_TRACKED = 100  # as HEATMAP_SYMBOLS
+HEALTH_KEPT_S = 0.25
 LIVE_TTL_US = 24 * 3_600 * 1_000_000
 
 StoreOpener = Callable[[Settings], EventStore]
@@ -95,6 +97,7 @@ class Runtime:
         self._minute_desks: tuple[InstrumentDesk, ...] = ()
         self._level_desks: tuple[LevelDesk, ...] = ()
         self._simulator: SimulatorProcess | None = None
+        self._health: tuple[CollectorFace | None, float, SystemHealth | None] = (None, 0.0, None)
         self._lock = threading.Lock()
         self._is_store_closed = False
 
@@ -200,12 +203,21 @@ class Runtime:
         return tuple(standing for desk in self._level_desks for standing in desk.standings)
 
     def health(self) -> SystemHealth:
-        """What the collector says of itself; of a process without one, only that it has none."""
+        """What the collector says of itself, at most a quarter of a second old; of a process without one, only that it has none."""
         collector = self.collector
         if collector is not None:
-            return collector.health()
+            return self._health_of(collector)
         now_us = self.clock.now_us()
         return SystemHealth(source=self.settings.source, as_of_us=now_us, started_time_us=now_us)
+
+    def _health_of(self, collector: CollectorFace) -> SystemHealth:
+        """Shared by all who look at the same time: every page asks with every refresh, and a hundred pages may be open."""
+        asked_of, asked_s, known = self._health
+        now_s = time.monotonic()
+        if known is None or asked_of is not collector or now_s - asked_s > HEALTH_KEPT_S:
+            known = collector.health()
+            self._health = (collector, now_s, known)
+        return known
 
     def _make_collector(self) -> Collector:
         return Collector(self._collector_settings(), store=self.store, live=self.live, clock=self.clock, bundled=self._bundled())

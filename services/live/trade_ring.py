@@ -24,6 +24,7 @@ class TradeRing:
         self._rows = np.zeros(min(_FIRST_CAPACITY, n_max), _ROW)
         self._n_added = 0
         self._columns: TradeColumns | None = None
+        self._names = np.full(0, exchange, object)
 
     def __len__(self) -> int:
         return min(self._n_added, len(self._rows))
@@ -61,9 +62,12 @@ class TradeRing:
         if self._columns is None:
             rows = self._ordered()
             rows = rows[np.argsort(rows["time_us"], kind="stable")]
+            if len(self._names) < len(rows):
+                self._names = np.full(len(self._rows), self._exchange, object)
+                self._names.flags.writeable = False  # all columns share it
             self._columns = TradeColumns(
                 event_time_us=rows["time_us"].copy(),
-                exchange=np.full(len(rows), self._exchange, object),
+                exchange=self._names[: len(rows)],
                 price=rows["price"].copy(),
                 size_base=rows["size_base"].copy(),
                 notional_usd=rows["notional_usd"].copy(),

@@ -22,19 +22,21 @@ def bar(second: int, close: float) -> TradeBar:
     )
 
 
-PUTS = st.lists(st.tuples(st.integers(0, 300), st.sampled_from([1.0, 2.0])), max_size=400)
+PUTS = st.lists(st.tuples(st.integers(0, 300), st.sampled_from([1.0, 2.0]), st.booleans()), max_size=400)
 
 
 @settings(deadline=None)
 @given(PUTS, st.integers(1, 200), st.integers(0, 300))
-def test_the_ring_holds_the_latest_bars_in_order(puts: list[tuple[int, float]], n_max: int, before_s: int) -> None:
+def test_the_ring_holds_the_latest_bars_in_order(puts: list[tuple[int, float, bool]], n_max: int, before_s: int) -> None:
     ring, slow = BarRing("okx", "BTC-USDT-PERP", n_max), {}
-    for second, close in puts:
+    for second, close, is_read in puts:
         made = bar(second, close)
         assert ring.put(made) == (slow.get(second) != made)
         slow[second] = made
         if len(slow) > n_max:
             del slow[min(slow)]
+        if is_read:  # the next reading makes only what changed since
+            assert ring.tuple() == tuple(slow[each] for each in sorted(slow))
     assert ring.tuple() == tuple(slow[second] for second in sorted(slow))
     kept = {second: made for second, made in slow.items() if second >= before_s}
     assert ring.drop_before(before_s * 1_000_000) == len(slow) - len(kept)
