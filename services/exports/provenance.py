@@ -41,6 +41,7 @@ def provenance(
         "exchanges": list(asked.exchanges),
         "instruments": _instruments(context, asked),
         "window": {"start": iso(asked.window.start_us), "end": iso(asked.window.end_us)},
+        **({"price_range": list(asked.prices)} if asked.prices is not None else {}),
         "made_at": iso(asked.now_us),
         "parameters": dict(parameters),
         "liquidation_coverage": {name: LIQUIDATION_COVERAGE.get(name) for name in asked.exchanges},

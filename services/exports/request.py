@@ -39,6 +39,7 @@ class Asked:
     now_us     the moment of the data's clock        is_now   the window ends now, and pages show the same
     step_s     of trade bars                         is_smoothed   of the liquidation heat
     has_predicted  whether predicted levels may be told (a tier without them has the other rows all the same)
+    prices     [low, high): only rows at such prices (within.py says of which datasets); None: all
     """
 
     selection: Selection
@@ -48,6 +49,7 @@ class Asked:
     step_s: int = 1
     is_smoothed: bool = False
     has_predicted: bool = True
+    prices: tuple[float, float] | None = None
 
     @property
     def instrument(self) -> str:

@@ -15,6 +15,7 @@ from services.exports.files import RowCount, csv_chunks, json_chunks, parquet_ch
 from services.exports.provenance import header_text, provenance
 from services.exports.request import FORMATS, Asked, BadExport, ExportContext, Format
 from services.exports.tables import Batch, Column, length, same
+from services.exports.within import at_prices
 from services.views.predicted_axis import LevelChoice, LevelSpan
 from services.views.selection import Selection
 
@@ -60,6 +61,7 @@ def export_stream(
     step_s: int = 1,
     is_smoothed: bool = False,
     has_predicted: bool = True,
+    prices: tuple[float, float] | None = None,
 ) -> ExportStream:
     """Begin an export; rows are read while its chunks are taken, at most some 20,000 at a time.
 
@@ -67,6 +69,7 @@ def export_stream(
     window       any span of the past, for its rows; what is computed is computed as of its end
     step_s       of trade bars, one of BAR_STEPS_S           is_smoothed  of the liquidation heat
     has_predicted  False leaves predicted levels out of `unified` and refuses the datasets that are of nothing else
+    prices       only rows at prices in [low, high), of datasets whose rows have prices (within.py)
     raises       BadExport for what is not offered; StoreUnavailable where the store is away at the begin
     cost         some 5 µs a row; memory for one slice of rows
     """
@@ -79,7 +82,9 @@ def export_stream(
         raise BadExport(f"the step of bars was {step_s} s; it must be one of {', '.join(map(str, BAR_STEPS_S))}")
     if known.is_predicted and not has_predicted:
         raise BadExport(f"the dataset {dataset!r} is of predicted levels, which are not open here")
-    asked = replace(_resolved(context, selection, now_us, window, step_s, is_smoothed=is_smoothed), has_predicted=has_predicted)
+    asked = replace(
+        _resolved(context, selection, now_us, window, step_s, is_smoothed=is_smoothed), has_predicted=has_predicted, prices=prices
+    )
     columns = (*LEADING, *known.columns)
     told = provenance(
         context, asked, dataset=dataset, meaning=known.meaning, columns=columns, parameters=known.parameters(context, asked)
@@ -140,7 +145,8 @@ def _resolved(
 
 def _led(context: ExportContext, asked: Asked, dataset: Dataset) -> Iterator[Batch]:
     """The batches, with the columns that say in every row where it comes from."""
-    for batch in dataset.read(context, asked):
+    for rows in dataset.read(context, asked):
+        batch = rows if asked.prices is None else at_prices(rows, asked.prices)
         n = length(batch)
         if n:
             yield {"source": same(context.source, n), "instrument": same(asked.instrument, n), **batch}
