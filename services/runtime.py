@@ -35,6 +35,7 @@ from services.exchanges.bundled import bundled_instruments
 from services.ingest.coinglass import CoinGlassClient, CoinGlassFetcher
 from services.ingest.collector import Collector, CollectorSettings, ExchangeEndpoints
 from services.ingest.replay import ReplayCollector
+from services.jobs import Jobs
 from services.live.memory import MemoryLiveState
 from services.ports import Clock, EventStore, LiveState
 from services.simulator.process import SimulatorFailed, SimulatorProcess
@@ -93,6 +94,7 @@ class Runtime:
         self.courier = Courier(source=settings.source, allows_private=settings.webhook_private == "yes", clock=SystemClock())
         self._alert_engine: AlertEngine | None = None
         self._delivery: DeliveryWorker | None = None
+        self.jobs = Jobs()
         self._coinglass: CoinGlassFetcher | None = None
         self._minute_desks: tuple[InstrumentDesk, ...] = ()
         self._level_desks: tuple[LevelDesk, ...] = ()
@@ -170,8 +172,10 @@ class Runtime:
         return None if delivery is None else delivery.counts()
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """End alerts, their delivery and the analyst, drain and join the collector, stop the simulator, close the store."""
+        """End pages' work, alerts, their delivery, the analyst; drain and join the collector, stop the simulator, close the store."""
         with self._lock:
+            if not self.jobs.stop(0.1 * timeout_s):
+                log.warning("a page's long work did not end within %.0f s; it ends with its present query", 0.1 * timeout_s)
             if self._alert_engine is not None:
                 if not self._alert_engine.stop(0.1 * timeout_s):
                     log.warning("the alerts did not end within %.0f s; they end with their present query", 0.1 * timeout_s)

@@ -23,6 +23,8 @@ LAYERS: dict[str, set[str]] = {
     "services.clock": set(),
     "services.version": set(),
     "services.log_lines": set(),
+    "services.progress": set(),
+    "services.jobs": {"services.progress", "services.domain"},
     "services.exchanges": {"services.domain"},
     "services.analytics": {"services.domain"},
     "services.charts": {"services.analytics", "services.domain"},
@@ -42,7 +44,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "services.views": {
         "services.analytics", "services.insights", "services.charts.inputs", "services.charts.mark_inputs",
-        "services.charts.overlay_inputs", "services.ports", "services.domain"},
+        "services.charts.overlay_inputs", "services.ports", "services.domain", "services.progress"},
     "services.views.alerts_view": {  # rules and alerts in words; nothing that alerts are made of looks through it
         "services.views", "services.alerts", "services.charts.mark_inputs", "services.domain"},
     "services.alerts": {  # says what the pages say, by the same functions
@@ -56,7 +58,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "services.exports": {
         "services.views", "services.analytics", "services.charts.inputs", "services.charts.quantise", "services.ports",
-        "services.domain", "services.version",
+        "services.domain", "services.version", "services.progress",
     },
     "services.api": {
         "services.desk", "services.views", "services.exports", "services.access", "services.alerts",
@@ -66,7 +68,7 @@ LAYERS: dict[str, set[str]] = {
     "services.simulator": {"services.version"},
     "services.runtime": {
         "config", "services.clock", "services.domain", "services.exchanges", "services.ingest", "services.live", "services.ports",
-        "services.simulator.process", "services.analyst", "services.alerts", "services.access",
+        "services.simulator.process", "services.analyst", "services.alerts", "services.access", "services.jobs",
         "services.views.context", "services.views.history",  # what the alerts look through
     },
     "services.commands": {  # launchers, like app.py: what they open, they hand on
@@ -82,7 +84,8 @@ LAYERS: dict[str, set[str]] = {
     "db": {"services.ports", "services.domain"},
     "pages": {
         "config", "services.views", "services.charts", "services.runtime", "services.domain", "services.ports", "services.version",
-        "services.desk", "services.past", "services.alerts", "services.exports", "services.access",
+        "services.desk", "services.past", "services.alerts", "services.exports", "services.access", "services.jobs",
+        "services.progress",
     },
 }  # fmt: skip
 
