@@ -67,6 +67,7 @@ async def visits(port: int, options: argparse.Namespace) -> dict[str, Any]:
         "n_lost": sum(each.done() for each in visiting),
         "refresh_ms": [(page.seen.refresh_ms, pages[i % len(pages)]) for i, page in enumerate(visitors)],
         "n_ticks": sum(each.seen.n_ticks for each in visitors),
+        "n_unanswered": sum(each.seen.n_unanswered for each in visitors),
         "n_messages": sum(each.seen.n_messages for each in visitors),
         "n_bytes": sum(each.seen.n_bytes for each in visitors),
         "errors": Counter(errors + [error for each in visitors for error in each.seen.errors]).most_common(5),
@@ -115,6 +116,7 @@ def show(found: dict[str, Any], n_sessions: int, seconds: float) -> None:
     opened = np.percentile(found["opened_ms"], [50, 95]) if found["opened_ms"] else [float("nan")] * 2
     print(
         f"  opened {len(found['opened_ms'])} (p50 {opened[0]:.0f} p95 {opened[1]:.0f} ms), lost {found['n_lost']}, "
+        f"{found['n_unanswered']} of {found['n_ticks']} ticks unanswered, "
         f"errors {found['errors']}\n"
         f"  {found['n_messages'] / seconds:,.0f} messages/s, {found['n_bytes'] / seconds / 1e6:.2f} MB/s; "
         f"app {100 * found['app_cpu']:.0f} % of a core ({1e3 * found['app_cpu'] * seconds / len(took):.1f} ms a refresh), "

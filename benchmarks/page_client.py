@@ -26,11 +26,12 @@ FINISHED_WELL: Final = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FR
 
 @dataclass(slots=True)
 class Seen:
-    """What one visitor saw, in ms and bytes; `refresh_ms` by the fragment's seconds between ticks."""
+    """What one visitor saw, in ms and bytes; `refresh_ms` by the seconds between ticks, of the ticks that were answered."""
 
     opened_ms: float | None = None
     refresh_ms: list[tuple[float, float]] = field(default_factory=list)
     n_ticks: int = 0
+    n_unanswered: int = 0
     n_messages: int = 0
     n_bytes: int = 0
     errors: list[str] = field(default_factory=list)
@@ -136,9 +137,11 @@ class Visitor:
 
     def _finished(self, status: int, began: float) -> None:
         now = time.perf_counter()
-        if status not in FINISHED_WELL:
-            if status != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
-                self.seen.errors.append(f"script finished with {status}")
+        # "Early" is also said of a fragment's run that ended well before the next began, if both are sent together.
+        is_early = status == ForwardMsg.FINISHED_EARLY_FOR_RERUN
+        if status not in FINISHED_WELL and not is_early:
+            self.seen.errors.append(f"script finished with {status}")
+        if is_early and not self._running:
             return
         if not self.is_open.is_set():
             self.seen.opened_ms = 1e3 * (now - began)
@@ -155,7 +158,8 @@ class Visitor:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             due += interval_s
             self.seen.n_ticks += 1
-            self._asked.setdefault(fragment, (time.perf_counter(), interval_s))
+            self.seen.n_unanswered += fragment in self._asked
+            self._asked[fragment] = (time.perf_counter(), interval_s)
             await self._ask(fragment)
 
     async def _ask(self, fragment: str = "") -> None:
