@@ -167,7 +167,7 @@ class Past:
         live = StoredLive(store, self._minutes)
         runtime = PastRuntime(present.runtime, store, live)
         context = ViewContext(
-            history=History(store, live),
+            history=History(store, live, reads_days=False),
             live=live,
             clock=runtime.clock,
             kde_bandwidth=present.context.kde_bandwidth,

@@ -172,7 +172,7 @@ class Runtime:
         return None if delivery is None else delivery.counts()
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """End pages' work, alerts, their delivery, the analyst; drain and join the collector, stop the simulator, close the store."""
+        """End pages' work, alerts, delivery and analyst, drain and join the collector, stop the simulator, close the store."""
         with self._lock:
             if not self.jobs.stop(0.1 * timeout_s):
                 log.warning("a page's long work did not end within %.0f s; it ends with its present query", 0.1 * timeout_s)

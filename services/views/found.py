@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
 
+from services.domain.columns import BarColumns, LiquidationColumns, TradeColumns
 from services.domain.finding_columns import MinuteColumns, minute_columns
 from services.domain.findings import Iceberg, MarketMinute, WhaleOrder, WhaleTrade
 from services.domain.windows import TimeWindow
 
 Tracked = TypeVar("Tracked", WhaleOrder, Iceberg)
 Answer = TypeVar("Answer")
+Events = TypeVar("Events", LiquidationColumns, TradeColumns)
 MAX_NAMES: Final = 48
 LOST_AFTER_US: Final = 120_000_000
 
@@ -111,3 +113,21 @@ def _merged(stored: MinuteColumns, fresh: MinuteColumns) -> MinuteColumns:
         if known is None or weights[index] >= weights[known]:
             best[key] = index
     return rows.take(np.array([best[key] for key in sorted(best)], np.int64))
+
+
+def joined_events(parts: Sequence[Events], window: TimeWindow) -> Events:
+    """The parts in one, each event once, inside the window, by event time."""
+    rows = type(parts[0]).concat(parts)
+    inside = np.flatnonzero((rows.event_time_us >= window.start_us) & (rows.event_time_us < window.end_us))
+    _, first = np.unique(rows.key_hash[inside], return_index=True)
+    chosen = inside[np.sort(first)]
+    return rows.take(chosen[np.argsort(rows.event_time_us[chosen], kind="stable")])
+
+
+def bars_once(stored: BarColumns, live: BarColumns, settled_us: int, step_us: int) -> BarColumns:
+    """Stored and live bars without a second counted twice: the stored one where it is settled, after that the live one."""
+    is_settled = stored.start_time_us < settled_us
+    told = np.isin(live.start_time_us // step_us, stored.start_time_us[is_settled] // step_us) & (live.start_time_us < settled_us)
+    again = ~is_settled & np.isin(stored.start_time_us, live.start_time_us)
+    rows = BarColumns.concat([stored.take(~again), live.take(~told)])
+    return rows.take(np.argsort(rows.start_time_us, kind="stable"))

@@ -3,7 +3,8 @@
 The part of a window that is older than a minute or two is read from the store once a minute and kept. The rest is read at each
 refresh, unless the live state reaches back that far, and joined with it by the events' keys, so that nothing is counted twice. When
 the store is away, what the live state holds is shown, and `store_error` says so: it is then an incomplete picture, and the page
-tells. Minute rows, of which a month is long, are read by the hour: what is older than the last whole hour once an hour.
+tells. Minute rows, of which a month is long, are read by the hour: what is older than the last whole hour once an hour. Other rows
+of windows over two days are read by the day (long_reads.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from services import progress
 from services.domain.columns import (
     BarColumns,
     Columns,
@@ -37,8 +39,9 @@ from services.domain.stored import TILE_COLUMNS, TILE_STEPS_S, BookTile
 from services.domain.windows import US_PER_SECOND, TimeWindow
 from services.ports import EventStore, LiveFindings, LiveSnapshot, LiveState
 from services.views.cache import RecentCache
-from services.views.found import LatestBlocks, joined_minutes, joined_tracked, joined_trades, seen_lately
+from services.views.found import LatestBlocks, bars_once, joined_events, joined_minutes, joined_tracked, joined_trades, seen_lately
 from services.views.level_rows import LevelRows
+from services.views.long_reads import KeptDays, at_once, whole_days
 
 MINUTE_US: Final = 60 * US_PER_SECOND
 HOUR_US: Final = 60 * MINUTE_US
@@ -47,19 +50,23 @@ MAX_BLOCKS: Final = 256
 SMALLEST_RING: Final = 100  # config.py: HEATMAP_MAX_EVENTS is at least this
 
 Rows = TypeVar("Rows", bound=Columns)
-Events = TypeVar("Events", LiquidationColumns, TradeColumns)
 Found = TypeVar("Found", WhaleOrder, Iceberg, WhaleTrade)
 Answer = TypeVar("Answer")
 
 
 class History:
-    """Reads a window of one process's store and live state. One for all pages of a process; thread-safe."""
+    """Reads a window of one process's store and live state. One for all pages of a process; thread-safe.
 
-    def __init__(self, store: EventStore, live: LiveState) -> None:
+    reads_days   long windows are read day by day; not where the store keeps blocks of its own
+    """
+
+    def __init__(self, store: EventStore, live: LiveState, *, reads_days: bool = True) -> None:
         self._store = store
         self._live = live
         self._blocks: RecentCache[Any] = RecentCache(MAX_BLOCKS)
         self._latest = LatestBlocks()
+        self._days = KeptDays()
+        self._split = whole_days if reads_days else at_once
         levels = LevelRows(store, self._ask)
         self.level_matrix, self.latest_levels = levels.matrix, levels.latest  # predicted levels
         self.store_error: str | None = None
@@ -75,7 +82,7 @@ class History:
         snapshots = (self._live.snapshot(exchange, instrument) for exchange in exchanges)
         events = [event for snapshot in snapshots if snapshot for event in snapshot.liquidations]
         fresh = liquidation_columns(events, [event_hash(event.dedupe_key) for event in events])
-        return _joined([*stored, fresh], window)
+        return joined_events([*stored, fresh], window)
 
     def large_trades(self, window: TimeWindow, instrument: str, exchanges: Sequence[str], now_us: int) -> TradeColumns:
         """The stored large trades of the window and the recent trades of the live state, each once, by event time."""
@@ -87,7 +94,7 @@ class History:
         stored = self._stored(("large_trades", instrument, tuple(exchanges)), window, now_us, read, is_live=is_live)
         snapshots = (self._live.snapshot(exchange, instrument) for exchange in exchanges)
         fresh = [snapshot.trades for snapshot in snapshots if snapshot]
-        return _joined([*stored, *fresh, trade_columns((), ())], window)
+        return joined_events([*stored, *fresh, trade_columns((), ())], window)
 
     def bars(self, window: TimeWindow, instrument: str, exchange: str, now_us: int, *, step_s: int) -> BarColumns:
         """Trade bars of one exchange, by start, each second in one of them: of `step_s` where settled, of one second after that."""
@@ -101,7 +108,7 @@ class History:
         stored = self._stored(("bars", instrument, exchange, step_s), window, now_us, read, is_live=is_live)
         snapshot = self._live.snapshot(exchange, instrument)
         live = bar_columns(snapshot.bars if snapshot else ())
-        chosen = _bars_once(BarColumns.concat([*stored, bar_columns(())]), live, settled_us, step_s * US_PER_SECOND)
+        chosen = bars_once(BarColumns.concat([*stored, bar_columns(())]), live, settled_us, step_s * US_PER_SECOND)
         inside = (chosen.start_time_us >= window.start_us) & (chosen.start_time_us < window.end_us)
         return chosen.take(inside)
 
@@ -284,7 +291,8 @@ class History:
         rows: list[Found] = []
         if settled_us > window.start_us:
             start_us = window.start_us // MINUTE_US * MINUTE_US
-            settled = TimeWindow(start_us, settled_us)
+            days, settled = self._split(TimeWindow(start_us, settled_us))
+            rows += [row for day in self._ask_days(name, days, now_us, read) for row in day]
             rows += self._ask_latest((*name, window.span_us), (start_us, settled_us), lambda: read(settled)) or []
         if settled_us < window.end_us and not is_live:
             rest = TimeWindow(max(settled_us, window.start_us), window.end_us)
@@ -314,9 +322,9 @@ class History:
         settled_us = _settled_end(window, now_us)
         parts: list[Rows] = []
         if settled_us > window.start_us:
-            start_us = window.start_us // MINUTE_US * MINUTE_US
-            key = (*name, start_us, settled_us)
-            block: Rows | None = self._ask(lambda: read(TimeWindow(start_us, settled_us)), kept_as=key)
+            days, settled = self._split(TimeWindow(window.start_us // MINUTE_US * MINUTE_US, settled_us))
+            parts += self._ask_days(name, days, now_us, read)
+            block: Rows | None = self._ask(lambda: read(settled), kept_as=(*name, settled.start_us, settled_us))
             parts += [block] if block is not None else []
         if settled_us < window.end_us and not is_live:
             rest = self._ask(lambda: read(TimeWindow(max(settled_us, window.start_us), window.end_us)))
@@ -333,6 +341,16 @@ class History:
             return None
         return kept
 
+    def _ask_days(
+        self, name: tuple[object, ...], days: list[TimeWindow], now_us: int, read: Callable[[TimeWindow], Answer]
+    ) -> list[Answer]:
+        """The store's answer of each day, kept for long; nothing while it is away."""
+        words = f"days of {str(name[0]).replace('_', ' ')}"
+        try:
+            return self._days.read(name, days, now_us, lambda day: self._asked(lambda: read(day)), words=words)
+        except StoreUnavailable:
+            return []
+
     def _ask_latest(self, name: Hashable, stamp: Hashable, read: Callable[[], Answer]) -> Answer | None:
         """As `_ask`, keeping one answer for each name: the one of the latest stamp."""
         try:
@@ -342,6 +360,7 @@ class History:
 
     def _asked(self, read: Callable[[], Answer]) -> Answer:
         # Here and not in _ask: a kept answer says nothing of whether the store is there now.
+        progress.check()
         try:
             answer = read()
         except StoreUnavailable as error:
@@ -366,15 +385,6 @@ def _touches(gap: FeedGap, window: TimeWindow) -> bool:
     return gap.start_time_us < window.end_us and (gap.end_time_us or window.end_us) > window.start_us
 
 
-def _bars_once(stored: BarColumns, live: BarColumns, settled_us: int, step_us: int) -> BarColumns:
-    """Stored and live bars without a second counted twice: the stored one where it is settled, after that the live one."""
-    is_settled = stored.start_time_us < settled_us
-    told = np.isin(live.start_time_us // step_us, stored.start_time_us[is_settled] // step_us) & (live.start_time_us < settled_us)
-    again = ~is_settled & np.isin(stored.start_time_us, live.start_time_us)
-    rows = BarColumns.concat([stored.take(~again), live.take(~told)])
-    return rows.take(np.argsort(rows.start_time_us, kind="stable"))
-
-
 def _tile_end(tile: BookTile) -> int:
     return tile.start_time_us + TILE_COLUMNS * tile.step_s * US_PER_SECOND
 
@@ -387,12 +397,3 @@ def _seen_end(tile: BookTile) -> int:
 def _settled_end(window: TimeWindow, now_us: int) -> int:
     """The whole minute up to which stored rows no longer change from one refresh to the next."""
     return min(max((now_us - SETTLED_AFTER_US) // MINUTE_US * MINUTE_US, window.start_us), window.end_us)
-
-
-def _joined(parts: Sequence[Events], window: TimeWindow) -> Events:
-    """The parts in one, each event once, inside the window, by event time."""
-    rows = type(parts[0]).concat(parts)
-    inside = np.flatnonzero((rows.event_time_us >= window.start_us) & (rows.event_time_us < window.end_us))
-    _, first = np.unique(rows.key_hash[inside], return_index=True)
-    chosen = inside[np.sort(first)]
-    return rows.take(chosen[np.argsort(rows.event_time_us[chosen], kind="stable")])

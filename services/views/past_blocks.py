@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import lcm
 from typing import Any, Final, TypeVar
 
+from services import progress
 from services.domain.columns import Columns
 from services.domain.stored import TILE_COLUMNS
 from services.domain.windows import US_PER_SECOND, TimeWindow
@@ -73,6 +74,7 @@ class PastBlocks:
     def _blocks(
         self, name: tuple[object, ...], window: TimeWindow, read: Callable[[TimeWindow], Kept], length_us: int
     ) -> Iterator[Kept]:
-        for start_us in range(window.start_us // length_us * length_us, window.end_us, length_us):
+        starts_us = range(window.start_us // length_us * length_us, window.end_us, length_us)
+        for start_us in progress.stepping(starts_us, f"parts of {str(name[0]).replace('_', ' ')}"):
             block = TimeWindow(start_us, start_us + length_us)
             yield self.kept((*name, length_us), block.end_us, lambda block=block: read(block))  # type: ignore[misc]
