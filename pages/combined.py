@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 from _alerts_marks import belled
+from _box_stats import box_panel, unmark_of
 from _combined_magnets import magnet_pill, predicted_rail
 from _combined_panels import combined_now, risk_rail, signal_rail, tapes
 from _controls import controls
@@ -51,7 +52,11 @@ def live() -> None:
         empty_state(waiting_text("book", chosen.selection.instrument, chosen.selection.exchanges, health), height=CHART_HEIGHT)
         return
     st.markdown(levels_words(view.key_levels, decimals=view.decimals), help=HEAT_HELP)
-    live_chart(fresh.value.figure, fresh.value.matrices, key="combined", height=CHART_HEIGHT, revision=fresh.revision)
+    state = live_chart(
+        fresh.value.figure, fresh.value.matrices, key="combined", height=CHART_HEIGHT, revision=fresh.revision,
+        unmark=unmark_of("combined"),
+    )  # fmt: skip
+    box_panel("combined", chosen.selection, state.selection, decimals=view.decimals)
     if min(view.liquidity.missing_share.values()) == 1.0:
         st.caption(waiting_text("book", chosen.selection.instrument, chosen.selection.exchanges, health))
     if not view.liquidations.n:

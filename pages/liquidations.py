@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 from _alerts_marks import belled
+from _box_stats import box_panel, unmark_of
 from _controls import controls
 from _downloads import downloads
 from _liquidation_panels import SMOOTHED, clusters, heat_choice, over_pills, page_now, rate
@@ -16,7 +17,7 @@ from _overlay import overlay_controls
 from _panels import empty_state, missing_words, notices, tape, usd
 
 from services.charts.bars import totals_by_exchange
-from services.charts.inputs import ExchangeTotals
+from services.charts.inputs import Box, ExchangeTotals
 from services.domain.coverage import EXCHANGE_TITLES
 from services.views.liquidations import LiquidationsView
 from services.views.notices import coverage_text, feed_notices, price_kind_text, waiting_text
@@ -73,17 +74,23 @@ def live() -> None:
     with headline_place:
         headline(view)
     wide, rail = st.columns([2.2, 1], gap="small")
+    marked: Box | None = None
     with wide:
         if fresh.value.figure is None:
             text = waiting_text("liquidations", chosen.selection.instrument, chosen.selection.exchanges, health)
             empty_state(text, height=CHART_HEIGHT)
         else:
-            live_chart(fresh.value.figure, fresh.value.matrices, key="liquidations", height=CHART_HEIGHT, revision=fresh.revision)
+            state = live_chart(
+                fresh.value.figure, fresh.value.matrices, key="liquidations", height=CHART_HEIGHT, revision=fresh.revision,
+                unmark=unmark_of("liquidations"),
+            )  # fmt: skip
+            marked = state.selection
             if not view.n:
                 st.caption(waiting_text("liquidations", chosen.selection.instrument, chosen.selection.exchanges, health))
     with rail:
         totals(view, fresh.revision)
         tape(view.tape, decimals=view.tape_decimals, height=CHART_HEIGHT - 36 - 34 * len(view.totals) - 16)
+    box_panel("liquidations", chosen.selection, marked, decimals=view.tape_decimals)
     prices = price_kind_text(chosen.selection.exchanges)
     parts = (coverage_text(chosen.selection.exchanges), prices, beyond_words(view), missing_words(view.missing_share))
     st.caption(" · ".join(part for part in parts if part))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import streamlit as st
+from _box_stats import box_panel, unmark_of
 from _controls import controls
 from _downloads import downloads
 from _liquidity_levels import levels, levels_now
@@ -41,7 +42,11 @@ def live() -> None:
     if fresh.value.figure is None:
         empty_state(waiting_text("book", chosen.selection.instrument, chosen.selection.exchanges, health), height=CHART_HEIGHT)
         return
-    live_chart(fresh.value.figure, fresh.value.matrices, key="liquidity", height=CHART_HEIGHT, revision=fresh.revision)
+    state = live_chart(
+        fresh.value.figure, fresh.value.matrices, key="liquidity", height=CHART_HEIGHT, revision=fresh.revision,
+        unmark=unmark_of("liquidity"),
+    )  # fmt: skip
+    box_panel("liquidity", chosen.selection, state.selection, decimals=page.decimals)
     missing = missing_words(page.liquidity.missing_share)
     if missing:
         st.caption(missing)

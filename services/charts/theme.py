@@ -146,6 +146,7 @@ def footnote(view: View, text: str, *, x: float = 0.0) -> Json:
         "yref": "paper",
         "xanchor": "left",
         "yanchor": "bottom",
+        "align": "left",
         "showarrow": False,
         "bgcolor": colours.background,
         "opacity": 0.85,
