@@ -89,10 +89,13 @@ def limited(view: WatchlistView, refusal: str | None) -> WatchlistView:
     """The view for a tier that may not look back a day: what needs one says which tier has it."""
     if refusal is None:
         return view
+    return replace(view, rows=tuple(limited_row(row, refusal) for row in view.rows))
+
+
+def limited_row(row: WatchRow, refusal: str) -> WatchRow:
+    """A row without what reaches back a day."""
     reason = Lacking(f"{refusal}.")
-    unknown = np.full(1, np.nan)
-    rows = tuple(replace(row, change_24h=reason, liquidated_24h=reason, closes_24h=unknown) for row in view.rows)
-    return replace(view, rows=rows)
+    return replace(row, change_24h=reason, liquidated_24h=reason, closes_24h=np.full(1, np.nan))
 
 
 def watchlist_words(view: WatchlistView) -> str:
