@@ -9,6 +9,7 @@ from _access import exposure, page_refusal, refused, visibility
 from _alert import alert
 from _alerts_bell import bell, page_icon
 from _controls import controls, sidebar
+from _layouts import begin_at_start, layouts
 from _panels import banner, not_started
 from _time_machine import time_machine
 
@@ -27,6 +28,12 @@ page = st.navigation(
             icon=":material/dashboard:",
             default=True,
             help="Liquidations, resting liquidity, key levels, risk and signals of one instrument, on one price axis.",
+        ),
+        st.Page(
+            "watchlist.py",
+            title="Watchlist",
+            icon=":material/view_list:",
+            help="Every tracked instrument in one row, with the numbers of its pages, and a small heatmap of each.",
         ),
         st.Page(
             "liquidations.py",
@@ -86,7 +93,10 @@ try:
 except runtimes.NotStarted as error:
     not_started(str(error))
 else:
+    begin_at_start(page.url_path)
     bell_place = st.sidebar.container()
+    with st.sidebar:
+        layouts()
     slider_words = sidebar(runtime)
     bell(bell_place, controls().now_table_s)
     banner(runtime)

@@ -47,7 +47,7 @@ def sentences(page: AppTest) -> str:
 
 
 def charts(page: AppTest) -> list[str]:
-    return [element.key for element in page.get("bidi_component")]
+    return [element.key for element in page.main.get("bidi_component")]
 
 
 def metric(page: AppTest, label: str) -> str:
