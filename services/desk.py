@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from services import runtime as runtimes
 from services.runtime import Runtime
 from services.views.context import ViewContext
-from services.views.freshness import Fresh, FreshResults
+from services.views.freshness import Fresh, FreshResults, Pace
 from services.views.history import History
 from services.views.selection import Selection
 
@@ -100,4 +100,5 @@ def _made(runtime: Runtime) -> Desk:
         kde_bandwidth=settings.kde_bandwidth,
         price_range_pct=settings.price_range_pct,
     )
-    return Desk(runtime, context, defaultdict(FreshResults))
+    pace = Pace()
+    return Desk(runtime, context, defaultdict(lambda: FreshResults(pace)))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from math import exp
 from typing import Final, Generic, TypeVar
 
 Value = TypeVar("Value")
 MIN_AGE_US: Final = 800_000  # sessions whose refreshes fall within this share one result
+MAX_AGE_US: Final = 2_400_000  # where many sessions look at many things: less than the usual 3 s between two refreshes
+EASY_SHARE: Final = 0.15  # of a core that may go into results before they are shared for longer
+_PACE_S: Final = 5.0
 MAX_SELECTIONS: Final = 64
 
 
@@ -19,6 +24,46 @@ class Fresh(Generic[Value]):
 
     value: Value
     revision: str
+
+
+class Pace:
+    """For how long sessions share a result: longer where making results takes much of a core. One for all results of a desk.
+
+    The share is that of the last five seconds, older work counting less. 0.8 s up to 15 % of a core, in proportion above, 2.4 s
+    at the most: so the work grows with the root of what is looked at, and not with the number of sessions.
+    """
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._making = threading.local()
+        self._work_s = 0.0
+        self._noted_s = now_s()
+
+    def timed(self, make: Callable[[], Value]) -> Value:
+        """What `make` returns; its CPU is noted, that of results made on the way only once."""
+        if getattr(self._making, "is_under_way", False):
+            return make()
+        self._making.is_under_way = True
+        began_s = time.thread_time()
+        try:
+            return make()
+        finally:
+            self._making.is_under_way = False
+            self.note(time.thread_time() - began_s)
+
+    def note(self, cpu_s: float) -> None:
+        """So much CPU went into a result that was made just now."""
+        with self._lock:
+            now_s = self._now_s()
+            self._work_s = self._work_s * exp((self._noted_s - now_s) / _PACE_S) + cpu_s
+            self._noted_s = now_s
+
+    @property
+    def min_age_us(self) -> int:
+        """How old a result must be before a change of the live state has it made anew."""
+        share = self._work_s * exp((self._noted_s - self._now_s()) / _PACE_S) / _PACE_S
+        return int(min(max(MIN_AGE_US * share / EASY_SHARE, MIN_AGE_US), MAX_AGE_US))
 
 
 @dataclass(slots=True, eq=False)
@@ -34,11 +79,13 @@ class _Seat(Generic[Value]):
 class FreshResults(Generic[Value]):
     """Keeps the latest result of each selection.
 
-    It is remade when the clock enters another column (`bucket`), or when `version` changed and the result is older than 0.8 s.
+    It is remade when the clock enters another column (`bucket`), or when `version` changed and the result is older than 0.8 s
+    (more where there is much to make: `Pace`).
     With the same version and bucket the same object is returned, whose revision is the same: the browser then gets a reference.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace | None = None) -> None:
+        self._pace = pace or Pace()
         self._seats: OrderedDict[Hashable, _Seat[Value]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -51,9 +98,9 @@ class FreshResults(Generic[Value]):
                 self._seats.popitem(last=False)
         with seat.lock:
             age_us = now_us - seat.made_us
-            is_new = seat.version != version and not 0 <= age_us < MIN_AGE_US
+            is_new = seat.version != version and not 0 <= age_us < self._pace.min_age_us
             if seat.current is None or seat.bucket != bucket or is_new:
-                value = make()
+                value = self._pace.timed(make)
                 seat.n_made += 1
                 seat.current = Fresh(value, f"{name}/{bucket}/{seat.n_made}")
                 seat.version, seat.bucket, seat.made_us = version, bucket, now_us

@@ -2,8 +2,10 @@
 
 import threading
 
+import pytest
+
 from services.views.cache import RecentCache
-from services.views.freshness import FreshResults
+from services.views.freshness import EASY_SHARE, MAX_AGE_US, MIN_AGE_US, FreshResults, Pace
 
 
 def test_an_unchanged_version_gives_the_same_object_and_revision() -> None:
@@ -69,3 +71,44 @@ def test_callers_of_one_key_wait_for_one_computation() -> None:
         thread.join()
     assert started.is_set()
     assert len(n_made) == 1
+
+
+class Ticking:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_sessions_share_a_result_for_longer_while_making_them_takes_much_of_a_core() -> None:
+    clock = Ticking()
+    pace = Pace(clock)
+    assert pace.min_age_us == MIN_AGE_US
+    for _ in range(300):  # 30 % of a core, for 30 s
+        clock.now_s += 0.1
+        pace.note(0.03)
+    assert pace.min_age_us == pytest.approx(MIN_AGE_US * 0.3 / EASY_SHARE, rel=0.05)
+    for _ in range(300):  # all of it
+        clock.now_s += 0.1
+        pace.note(0.1)
+    assert pace.min_age_us == MAX_AGE_US
+    clock.now_s += 60.0
+    assert pace.min_age_us == MIN_AGE_US
+
+
+def test_work_within_work_is_counted_once() -> None:
+    clock = Ticking()
+    pace, noted = Pace(clock), []
+    pace.note = noted.append  # type: ignore[method-assign]
+    assert pace.timed(lambda: pace.timed(lambda: "inner")) == "inner"
+    assert len(noted) == 1
+
+
+def test_a_strained_desk_still_shows_another_column_at_once() -> None:
+    pace = Pace(Ticking())
+    pace.note(100.0)
+    results: FreshResults[object] = FreshResults(pace)
+    first = results.get("a", version=1, bucket=1, now_us=0, make=object)
+    assert results.get("a", version=2, bucket=1, now_us=MIN_AGE_US, make=object) is first
+    assert results.get("a", version=2, bucket=2, now_us=MIN_AGE_US, make=object) is not first
