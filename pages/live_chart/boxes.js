@@ -2,6 +2,19 @@
 // and Python is told of it. `state.box` is { panel, x: [from, to], y: [low, high] } in Plotly's counting.
 
 const LEAST_BOX_PX = 4
+const boxes = (window.uhBoxes ??= new Map())
+
+function boxKey({ message }) {
+  return `${message.revision.split("/")[0]}/${message.figure.layout.uirevision}`
+}
+
+// A chart that was taken away and came back (another page, a moment without data) has its box again, and Python knows.
+function restoreBox(state) {
+  const kept = boxes.get(boxKey(state))
+  if (!kept || !state.panels.some((panel) => panel.name === kept.panel)) return
+  state.box = kept
+  tellBox(state)
+}
 
 function panelAxes(state, panel) {
   const layout = state.gd._fullLayout
@@ -34,6 +47,8 @@ function boxBetween(state, panel, [x0, y0], [x1, y1]) {
 
 function tellBox(state) {
   const { box } = state
+  if (box) boxes.set(boxKey(state), box)
+  else boxes.delete(boxKey(state))
   if (!box) return state.setStateValue("selection", null)
   const panel = state.panels.find((each) => each.name === box.panel)
   const { yaxis } = panelAxes(state, panel)

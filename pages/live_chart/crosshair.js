@@ -30,12 +30,27 @@ function movePointer(state, clientX, clientY) {
   const { xaxis, yaxis } = subplot
   state.cursor = { xaxis: xaxis._id, yaxis: yaxis._id, x: toLinear(xaxis, x), y: toLinear(yaxis, y), by: "pointer", at: [x, y] }
   placeCross(state)
+  shareCross(state)
 }
 
 function leaveCross(state, by) {
   if (by && state.cursor?.by !== by) return
   state.cursor = undefined
   placeCross(state)
+  shareCross(state)
+}
+
+// Linked charts read the same time, and unless they share time only, the same price.
+function shareCross(state) {
+  const { cursor } = state
+  const isTimeOnly = state.message?.figure.layout.meta.link?.startsWith("time:")
+  const isTime = cursor && state.gd._fullLayout[axisName(cursor.xaxis)].type === "date"
+  for (const peer of peersOf(state)) {
+    if (!peer.panels.length || (peer.cursor && peer.cursor.by !== "peer")) continue
+    const { x: xaxis, y: yaxis } = peer.panels[0]
+    peer.cursor = cursor && { xaxis, yaxis, x: isTime ? cursor.x : NaN, y: isTimeOnly ? NaN : cursor.y, by: "peer" }
+    placeCross(peer)
+  }
 }
 
 // Under a resting pointer the data have moved: the place is the pointer's, not the old price.
@@ -77,10 +92,10 @@ function drawLabels(state, { xaxis, yaxis, px, py }) {
   const size = state.gd._fullLayout._size
   const decimals = state.message.figure.layout.meta.price_decimals ?? 2
   const { priceLabel, timeLabel } = state
-  priceLabel.textContent = priceWords(valueOf(yaxis, state.cursor.y), decimals)
-  priceLabel.hidden = py < yaxis._offset || py > yaxis._offset + yaxis._length
+  priceLabel.hidden = !(py >= yaxis._offset && py <= yaxis._offset + yaxis._length)
+  if (!priceLabel.hidden) priceLabel.textContent = priceWords(valueOf(yaxis, state.cursor.y), decimals)
   priceLabel.style.transform = `translate(${Math.round(size.l + size.w)}px, ${Math.round(py - priceLabel.offsetHeight / 2)}px)`
-  timeLabel.hidden = xaxis.type !== "date" || px < xaxis._offset || px > xaxis._offset + xaxis._length
+  timeLabel.hidden = xaxis.type !== "date" || !(px >= xaxis._offset && px <= xaxis._offset + xaxis._length)
   if (timeLabel.hidden) return
   timeLabel.textContent = clock(instantOf(state.cursor.x), spanOf(xaxis)[1] - spanOf(xaxis)[0] > 864e5)
   const room = xaxis._offset + xaxis._length - timeLabel.offsetWidth
@@ -127,7 +142,8 @@ function placeCross(state) {
   drawLines(state, hairlines(state, place))
   drawLabels(state, place)
   const read = readings(state, place)
-  state.tip.hidden = !read.length || state.isLabelled
+  // Where a line or a circle tells of itself, the reading of the cell makes room.
+  state.tip.hidden = !read.length || state.gd.querySelector(".hoverlayer > *") !== null
   if (!state.tip.hidden) {
     const decimals = state.message.figure.layout.meta.price_decimals ?? 2
     placeTip(state, place, tipLines(read, cursorPrice(state, place.yaxis, read[0]), decimals))

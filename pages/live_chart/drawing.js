@@ -98,17 +98,12 @@ async function draw(state) {
 
 function listen(state) {
   state.listening = true
+  restoreBox(state)
   state.gd.on("plotly_relayout", (event) => {
     rememberRanges(state, event)
     repaint(state)
   })
   state.gd.on("plotly_relayouting", () => repaint(state))
   state.gd.on("plotly_doubleclick", () => resetView(state))
-  // Where a line or a circle tells of itself, the reading of the cell makes room.
-  const labelled = (is) => () => {
-    state.isLabelled = is
-    if (state.cursor) placeCross(state)
-  }
-  state.gd.on("plotly_hover", labelled(true))
-  state.gd.on("plotly_unhover", labelled(false))
+  for (const name of ["plotly_hover", "plotly_unhover"]) state.gd.on(name, () => state.cursor && placeCross(state))
 }

@@ -53,7 +53,7 @@ function panelsOf({ figure, matrices }) {
         source: isSigned ? merged(first.codes, second.codes) : first.codes,
         ranks: cumulatedShares(countCodes(layers.map((layer) => layer.matrix))),
         colours: levelColours(trace.colorscale),
-        mid: mid && { times: mid.x, prices: mid.y ?? mid.close },
+        mid: mid && { times: mid.x, prices: mid.y },
       },
     ]
   })

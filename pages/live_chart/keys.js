@@ -48,6 +48,7 @@ function standOn(state, panel, column, row) {
   state.cursor = { xaxis: panel.x, yaxis: panel.y, x: middle(x, column), y: middle(y, row), by: "keys" }
   keepInView(state, panel)
   placeCross(state)
+  shareCross(state)
   const reading = readPanel(panel, state.cursor.x, state.cursor.y)
   const decimals = state.message.figure.layout.meta.price_decimals ?? 2
   const price = (reading.prices[0] + reading.prices[1]) / 2

@@ -38,11 +38,11 @@ function readPanel(panel, x, y) {
     toMid: mid === undefined ? NaN : sumToMid(matrix, row, column, mid),
   }))
   const { time_edges_ms: times, price_edges: prices } = panel.matrix
-  return { column, row, mid, layers, times: [times[column], times[column + 1]], prices: [prices[row], prices[row + 1]] }
+  return { name: panel.name, column, row, mid, layers, times: [times[column], times[column + 1]], prices: [prices[row], prices[row + 1]] }
 }
 
-function amountLines({ layers }) {
-  if (layers.every((layer) => Number.isNaN(layer.usd))) return ["no data"]
+function amountLines({ layers, name }, isAlone) {
+  if (layers.every((layer) => Number.isNaN(layer.usd))) return [isAlone ? "no data" : `${name}: no data`]
   return layers.map(({ usd: amount, label, none }) =>
     Number.isNaN(amount) ? `${label} no data` : amount === 0 ? none : `${usd(amount)} ${label}`
   )
@@ -61,7 +61,7 @@ function tipLines(readings, price, decimals) {
   return [
     { text: `${priceWords(price, decimals)}${distance}`, kind: "price" },
     ...[first, ...others].flatMap((reading) => [
-      ...amountLines(reading).map((text) => ({ text, kind: "amount" })),
+      ...amountLines(reading, !others.length).map((text) => ({ text, kind: "amount" })),
       ...sumLines(reading).map((text) => ({ text, kind: "sum" })),
     ]),
     { text: timeWords(from), kind: "small" },

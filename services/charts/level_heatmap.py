@@ -90,7 +90,7 @@ def level_heatmap(
         layout["plot_bgcolor"] = _GROUNDS[view.theme]
     first = levels[LONG if is_signed else LEVELS]
     data = [
-        _heat_trace(view, levels, bar=(heat[1], 0.30)),
+        _heat_trace(view, levels, bar=(heat[1] - 0.03, 0.30)),
         holes(view, first.missing_spans_us(), axes=("x", "y")),
     ]
     layout["xaxis"] = time_axis(view, domain=heat)
@@ -120,7 +120,7 @@ def level_heatmap(
             f"annotations.{len(layout['annotations']) - 1}.text": "now",
             f"annotations.{len(layout['annotations']) - 1}.x": _PROFILE_COMPACT[0],
         }
-        compact["data"]["0"]["colorbar.x"] = 0.79
+        compact["data"]["0"]["colorbar.x"] = 0.73
     return {"data": data, "layout": layout}
 
 

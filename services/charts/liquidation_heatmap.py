@@ -76,7 +76,7 @@ def liquidation_heatmap(
     if corner:
         layout["annotations"].append(footnote(view, corner))
     compact = layout["meta"]["compact"]
-    compact["layout"] = {"margin.r": 58, "xaxis.nticks": 5}
+    compact["layout"] = {"margin.r": 58, "xaxis.nticks": 5, "annotations.0.text": "<b>Liquidations</b>"}
     compact["data"] = {"0": {"colorbar.len": 0.38}}
     if line is not None:
         data += price_traces(view, line, over, axes=("x", "y"))

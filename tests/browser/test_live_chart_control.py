@@ -144,6 +144,17 @@ def test_linked_charts_zoom_and_reset_together(visit: Callable[..., Visit]) -> N
     assert page.evaluate(ranges) == whole
 
 
+def test_a_linked_chart_reads_the_same_cell(visit: Callable[..., Visit]) -> None:
+    seen = visit(APP, "?two=1")
+    tips = seen.page.locator(".uh-chart-tip")
+    seen.page.wait_for_function("() => document.querySelectorAll('.uh-chart[data-revision]').length === 2")
+    seen.page.mouse.move(*cell_point(seen, 0, 5.5, 2.5))
+    expect(tips.nth(1)).to_contain_text("long")
+    assert tips.nth(1).inner_text() == tips.nth(0).inner_text()
+    seen.page.mouse.move(5, 5)
+    expect(tips.nth(1)).to_be_hidden()
+
+
 def test_keys_zoom_and_zero_shows_everything_again(visit: Callable[..., Visit]) -> None:
     seen = visit(APP)
     page = seen.page

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import Counter
 
 import httpx
+import pytest
+from _live_chart import _box, chart_script
 from starlette.applications import Starlette
 from streamlit.testing.v1 import AppTest
 
 from services.api.plotly_asset import plotly_script_route
+from services.charts.inputs import Box
 from services.charts.plotly_asset import plotly_script_path, plotly_script_url, plotly_version
 
 
@@ -66,3 +71,27 @@ def test_the_browsers_question_for_the_route_is_answered_without_a_body() -> Non
 
 def test_the_address_changes_with_the_version_so_a_cached_script_never_goes_stale() -> None:
     assert plotly_version() in plotly_script_url()
+
+
+def test_the_joined_script_has_one_export_and_no_name_twice() -> None:
+    script = chart_script()
+    assert re.findall(r"^export .*", script, flags=re.MULTILINE) == ["export default function (component) {"]
+    names = Counter(re.findall(r"^(?:async )?(?:function|const|let) (\w+)", script, flags=re.MULTILINE))
+    assert [name for name, n in names.items() if n > 1] == []
+
+
+TOLD = {"panel": "book", "start_us": 5, "end_us": 7, "price_low": 1.5, "price_high": 2.5}
+
+
+def test_what_the_browser_tells_becomes_a_box() -> None:
+    assert _box(TOLD) == Box(panel="book", start_us=5, end_us=7, price_low=1.5, price_high=2.5)
+    assert _box(None) is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"end_us": 5}, {"price_low": "low"}, {"price_high": None}, {"start_us": float("inf")}, {"price_low": float("nan")}]
+)
+def test_what_is_no_box_is_none_whatever_the_browser_says(wrong: dict[str, object]) -> None:
+    assert _box(TOLD | wrong) is None
+    assert _box({name: value for name, value in TOLD.items() if name not in wrong}) is None
+    assert _box(["book"]) is None
