@@ -13,6 +13,7 @@ from _loaders import desk, every, theme
 
 from services.charts.rate_chart import rate_chart
 from services.charts.risk_bars import tier_bars
+from services.domain.windows import window_us
 from services.views.answers import Lacking
 from services.views.leverage_view import build_leverage, feed_rows, feed_shares, feed_words
 from services.views.liquidation_minutes import joined_words
@@ -39,7 +40,7 @@ def trend(selection: Selection) -> None:
 
 def leverage(selection: Selection) -> None:
     """The estimated leverage of what was liquidated in the window."""
-    is_long = selection.window in ("12h", "24h")
+    is_long = window_us(selection.window) >= window_us("12h")
     fresh = every(
         "leverage",
         replace(selection, range_pct=None),

@@ -20,7 +20,6 @@ from services.views.selection import Selection
 STEP_S: Final = 600
 REACH_US: Final = 31 * 86_400 * US_PER_SECOND
 LEAST_HOLE_US: Final = 60 * US_PER_SECOND
-N_CELLS: Final = 240
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,14 +33,11 @@ class StoredSpan:
     end_us: int
     holes_us: Int64
 
-    def watched(self, start_us: int, end_us: int, n_cells: int = N_CELLS) -> list[float]:
-        """Which share of each of `n_cells` equal parts of [start_us, end_us) was watched, 0 to 1; 0 outside of what is stored."""
-        edges = np.linspace(start_us, end_us, n_cells + 1)
-        width = edges[1] - edges[0]
-        inside = np.clip(np.minimum(edges[1:], self.end_us) - np.maximum(edges[:-1], self.start_us), 0.0, None)
-        for hole_start, hole_end in self.holes_us:
-            inside -= np.clip(np.minimum(edges[1:], hole_end) - np.maximum(edges[:-1], hole_start), 0.0, None)
-        return [float(share) for share in np.clip(inside / width, 0.0, 1.0)]
+    def watched(self, start_us: int, end_us: int) -> list[tuple[float, float]]:
+        """The parts of [start_us, end_us) that were watched, as shares of it from its start, by start."""
+        edges = np.concatenate([[self.start_us], self.holes_us.ravel(), [self.end_us]])
+        shares = np.clip((edges - start_us) / (end_us - start_us), 0.0, 1.0)
+        return [(float(first), float(last)) for first, last in shares.reshape(-1, 2) if last > first]
 
 
 def build_span(context: ViewContext, selection: Selection, now_us: int) -> StoredSpan | Lacking:

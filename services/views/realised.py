@@ -22,9 +22,11 @@ from services.views.selection import Selection
 
 Row = dict[str, object]
 MINUTE_US: Final = 60_000_000
+LONGEST_SCORED_S: Final = 86_400  # 30 days hold too few longer windows that share no event, so none are stored
 LOOK_BACK_US: Final = 30 * 1_440 * MINUTE_US
 WATCHED_SHARE: Final = 0.8  # as what is stored: a window watched for less holds too little to be compared
 NOT_ALL = Lacking("Stored clusters join all exchanges: choose all of them to compare a cluster with earlier ones.")
+TOO_LONG = Lacking("Clusters of windows over 24 h are not stored, so there is nothing to compare these with.")
 NOT_ASKED = Lacking("Not compared with earlier windows here.")
 
 
@@ -70,6 +72,8 @@ def build_cluster_reference(
     if set(selection.exchanges) != set(stored_exchanges):
         return NOT_ALL
     window_s = WINDOWS_S[selection.window]
+    if window_s > LONGEST_SCORED_S:
+        return TOO_LONG
     end_us = now_us // MINUTE_US * MINUTE_US - window_s * 1_000_000
     span = TimeWindow(max(end_us + window_s * 1_000_000 - LOOK_BACK_US, 0), end_us)
     rows = context.history.clusters(span, selection.instrument, now_us, window_s=window_s, every_s=reference_step_s(window_s))

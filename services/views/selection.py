@@ -18,7 +18,7 @@ COLUMN_S: Final = {"5m": 1, "15m": 2, "1h": 10, "4h": 30, "12h": 60, "24h": 120,
 LIQUIDATION_COLUMN_S: Final = {
     "5m": 5, "15m": 10, "1h": 30, "4h": 120, "12h": 300, "24h": 600, "3d": 1_800, "7d": 3_600, "30d": 14_400,
 }  # fmt: skip
-PAGE_WINDOWS: Final = ("5m", "15m", "1h", "4h", "12h", "24h")
+PAGE_WINDOWS: Final = ("5m", "15m", "1h", "4h", "12h", "24h", "3d", "7d", "30d")
 PRICE_RANGES_PCT: Final = (0.5, 1.0, 2.0, 5.0, 15.0)
 
 

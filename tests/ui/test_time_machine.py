@@ -113,6 +113,7 @@ def test_playing_moves_with_the_speed_and_stops_at_the_end(open_page: Open, monk
     page.run()
     assert "05:22:00 UTC" in words(page)
     page.button(key="moment_play").click().run()
+    assert page.query_params["at"] in ("2024-08-09T05:22:00Z", ["2024-08-09T05:22:00Z"])
     seconds[0] += 30.0
     page.run()
     assert "05:22:00 UTC" in words(page)
