@@ -45,7 +45,8 @@ function drawable(state) {
   layout.autosize = true
   layout.height = height
   if (state.coarse) layout.dragmode = false
-  for (const note of layout.annotations ?? []) {
+  layout.annotations = (layout.annotations ?? []).filter(({ text }) => text) // an empty one would be a dot of ground
+  for (const note of layout.annotations) {
     if (note.text?.includes("{tz}")) note.text = note.text.replace("{tz}", zoneName(Date.now()))
   }
   // The ranges are ours to keep: Plotly would bring a zoom back that was just reset.

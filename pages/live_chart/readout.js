@@ -49,7 +49,7 @@ function amountLines({ layers, name }, isAlone) {
 }
 
 function sumLines({ layers }) {
-  return layers.filter(({ toMid }) => toMid > 0).map(({ toMid, label }) => `${usd(toMid)} ${label} to the mid`)
+  return layers.filter(({ usd: own, toMid }) => toMid > own).map(({ toMid, label }) => `${usd(toMid)} ${label} to the mid`)
 }
 
 // The lines of a tip: the first reading is of the panel that is pointed at, others are of panels that share both axes.

@@ -135,7 +135,7 @@ def combined(
     layout |= _axes(view, density, side)
     left_end = _LEFT[1] if density else _DENSITY[1]
     data = [
-        signed_heatmap(view, (LONG, SHORT), long, short, axes=("x", "y"), bar=(left_end, 0.17)),
+        signed_heatmap(view, (LONG, SHORT), long, short, axes=("x", "y"), bar=(left_end if density else left_end - 0.03, 0.17)),
         intensity_heatmap(view, BOOK, book, label="resting", axes=("x2", "y2"), bar=(_RIGHT[1] - 0.03, 0.20)),
         holes(view, long.missing_spans_us(), axes=("x", "y")),
         holes(view, book.missing_spans_us(), axes=("x2", "y2")),

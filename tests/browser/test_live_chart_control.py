@@ -126,6 +126,24 @@ def test_a_box_can_be_made_by_keyboard_and_taken_away_by_the_page(visit: Callabl
     assert np.searchsorted(KNOWN.price_edges, high) - np.searchsorted(KNOWN.price_edges, low) == 2
 
 
+def test_a_chart_that_comes_back_has_its_box_again(visit: Callable[..., Visit]) -> None:
+    seen = visit(APP)
+    page = seen.page
+    page.keyboard.down("Shift")
+    drag(page, cell_point(seen, 1, 1.0, 1.0), cell_point(seen, 1, 4.0, 3.0))
+    page.keyboard.up("Shift")
+    page.wait_for_function("() => document.body.innerText.includes('[\"book\"')")
+    box = told(page)["box"]
+    page.get_by_text("Shown").click()
+    expect(page.locator(".uh-chart")).to_have_count(0)
+    page.get_by_text("Shown").click()
+    expect(page.locator(".uh-box")).to_be_visible()
+    page.wait_for_function("() => document.body.innerText.includes('[\"book\"')")
+    again = told(page)["box"]
+    assert again[0] == box[0]
+    assert again[1:] == pytest.approx(box[1:])
+
+
 def test_linked_charts_zoom_and_reset_together(visit: Callable[..., Visit]) -> None:
     seen = visit(APP, "?two=1")
     page = seen.page

@@ -61,4 +61,5 @@ def charts() -> None:
 
 st.set_page_config(layout="wide")
 st.segmented_control("Window", ["5m", "1h"], default="5m", key="window", bind="query-params")
-charts()
+if st.toggle("Shown", value=True):
+    charts()
