@@ -58,10 +58,16 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def sim_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
-    """The app for all tests that only look: two simulated instruments, two days of minutes before, a refresh a second."""
+    """The app for all tests that only look: two simulated instruments, two days of minutes before, a refresh a second.
+
+    SIM_APP_PORT names one that runs already, for those who write such tests.
+    """
+    if port := os.environ.get("SIM_APP_PORT"):
+        yield RunningApp(f"http://127.0.0.1:{port}", int(port))
+        return
     base = tmp_path_factory.getbasetemp()
     place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-app"
-    settings = {"HEATMAP_SYMBOLS": "BTCUSDT,ADAUSDT", "HEATMAP_REFRESH_SECONDS": "1"}
+    settings = {"HEATMAP_SYMBOLS": "BTCUSDT,ADAUSDT", "HEATMAP_REFRESH_SECONDS": "2"}
     with shared_app(place, prepare=seed_past, **settings) as app:
         yield app
 
@@ -69,14 +75,18 @@ def sim_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     """A visitor at a desk. What the browser complains of on any of its pages fails the test."""
-    with no_complaints(chromium.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)) as made:
+    with no_complaints(
+        chromium.new_context(viewport={"width": 1440, "height": 900}, color_scheme="dark", accept_downloads=True)
+    ) as made:
         yield made
 
 
 @pytest.fixture
 def phone(chromium: Browser) -> Iterator[BrowserContext]:
     """A visitor with a phone in the hand, held to the same."""
-    with no_complaints(chromium.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)) as made:
+    with no_complaints(
+        chromium.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True, color_scheme="dark")
+    ) as made:
         yield made
 
 

@@ -7,32 +7,16 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from services.exports.read_back import open_export
-from tests.chaos.app_process import AppProcess
+from tests.browser.shared_app import RunningApp
 
 pytestmark = pytest.mark.browser
 FIRST_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
-    folder = tmp_path_factory.mktemp("downloads")
-    with AppProcess(folder / "data", HEATMAP_STORE="memory", HEATMAP_SYMBOLS="BTCUSDT", HEATMAP_REFRESH_SECONDS="1") as running:
-        running.wait_ready()
-        yield running
-
-
-@pytest.fixture
-def context(chromium: Browser) -> Iterator[BrowserContext]:
-    made = chromium.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    yield made
-    made.close()
 
 
 def pressed(page: Page, label: str, place: Path) -> Path:
@@ -47,9 +31,9 @@ def pressed(page: Page, label: str, place: Path) -> Path:
     return path
 
 
-def test_each_button_gives_a_file_that_agrees_with_itself(app: AppProcess, context: BrowserContext, tmp_path: Path) -> None:
+def test_each_button_gives_a_file_that_agrees_with_itself(sim_app: RunningApp, context: BrowserContext, tmp_path: Path) -> None:
     page = context.new_page()
-    page.goto(f"{app.url}/liquidity")
+    page.goto(f"{sim_app.url}/liquidity")
     packed = pressed(page, "CSV", tmp_path)
     assert packed.name == "heatmap_sim_orderbook_BTC-USDT-PERP_5m.csv.zip"
     with zipfile.ZipFile(packed) as found:
@@ -67,9 +51,9 @@ def test_each_button_gives_a_file_that_agrees_with_itself(app: AppProcess, conte
         assert source.provenance["source"] == "sim"
 
 
-def test_a_press_leaves_the_page_as_it_is(app: AppProcess, context: BrowserContext, tmp_path: Path) -> None:
+def test_a_press_leaves_the_page_as_it_is(sim_app: RunningApp, context: BrowserContext, tmp_path: Path) -> None:
     page = context.new_page()
-    page.goto(f"{app.url}/?instrument=BTC-USDT-PERP")
+    page.goto(f"{sim_app.url}/?instrument=BTC-USDT-PERP")
     source = open_export(pressed(page, "JSON", tmp_path))
     source.verify()
     assert source.dataset == "unified"

@@ -6,82 +6,50 @@ import base64
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, expect
 
+from tests.browser.shared_app import RunningApp
+from tests.browser.visits import CHART, DRAWN, FIRST_MS, HEAT_PAGES, PAGES, drawn, fits, no_complaints, opened, wait_for_revisions
 from tests.chaos.app_process import AppProcess, free_port
 
 pytestmark = pytest.mark.browser
 
-CHART = ".uh-chart[data-revision]"
-PAGES = {"Combined insights": "combined", "Liquidations": "liquidations", "Liquidity": "liquidity"}
-FIRST_CHART_MS = 30_000
 RANGES = """() => {
   const layout = document.querySelector(".uh-chart-plot")._fullLayout
   return [layout.xaxis.range, layout.yaxis.range]
 }"""
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
-    """One simulated market for all tests of this module."""
-    folder = tmp_path_factory.mktemp("pages")
-    with AppProcess(
-        folder / "data", HEATMAP_STORE="memory", HEATMAP_SYMBOLS="BTCUSDT,ADAUSDT", HEATMAP_REFRESH_SECONDS="1"
-    ) as running:
-        running.wait_ready()
-        yield running
-
-
-@pytest.fixture
-def context(chromium: Browser) -> Iterator[BrowserContext]:
-    made = chromium.new_context(viewport={"width": 1440, "height": 900})
-    yield made
-    made.close()
-
-
-def opened(context: BrowserContext, url: str) -> Page:
-    page = context.new_page()
-    page.goto(url)
-    return page
-
-
-def wait_for_revisions(page: Page, n: int) -> None:
-    """Until the chart was drawn anew `n` times."""
-    for _ in range(n):
-        now = page.get_attribute(CHART, "data-revision")
-        page.wait_for_function(
-            "([selector, now]) => document.querySelector(selector).dataset.revision !== now", arg=[CHART, now], timeout=20_000
-        )
-
-
-def test_every_page_draws_without_a_complaint_and_asks_nobody_else(app: AppProcess, context: BrowserContext) -> None:
-    complaints: list[str] = []
+def test_every_page_draws_without_a_complaint_and_asks_nobody_else(sim_app: RunningApp, context: BrowserContext) -> None:
     strangers: list[str] = []
     page = context.new_page()
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    own = (f"{app.url}/", f"ws://127.0.0.1:{app.port}/", "data:", "blob:")
+    own = (f"{sim_app.url}/", f"ws://127.0.0.1:{sim_app.port}/", "data:", "blob:")
     page.on("request", lambda request: None if request.url.startswith(own) else strangers.append(request.url))
-    page.goto(app.url)
-    for title in PAGES:
-        page.get_by_role("link", name=title, exact=True).click()
-        page.wait_for_selector(CHART, timeout=FIRST_CHART_MS)
+    for path in PAGES:
+        page.goto(f"{sim_app.url}/{path}")
+        page.wait_for_selector(CHART if path in HEAT_PAGES else DRAWN, timeout=FIRST_MS)
         expect(page.get_by_text("SIMULATED MARKET")).to_be_visible()
-    page.get_by_role("link", name="Feed health", exact=True).click()
-    expect(page.get_by_text("Books in step")).to_be_visible(timeout=FIRST_CHART_MS)
-    expect(page.get_by_text("SIMULATED MARKET")).to_be_visible()
-    assert complaints == []
+        expect(page.get_by_test_id("stException")).to_have_count(0)
     assert strangers == []
 
 
-def test_a_zoom_and_the_chart_itself_survive_refreshes(app: AppProcess, context: BrowserContext) -> None:
-    page = opened(context, f"{app.url}/liquidity")
-    page.wait_for_selector(CHART, timeout=FIRST_CHART_MS)
+def test_the_navigation_leads_to_every_page(sim_app: RunningApp, context: BrowserContext) -> None:
+    page = drawn(context, sim_app.url, "")
+    links = page.get_by_test_id("stTopNavLink")
+    paths = [(links.nth(n).get_attribute("href") or "").rpartition("/")[2] for n in range(links.count())]
+    assert set(paths) == set(PAGES)
+    page.get_by_role("link", name="Feed health", exact=True).click()
+    expect(page.get_by_text("Books in step")).to_be_visible(timeout=FIRST_MS)
+    page.get_by_role("link", name="Liquidity", exact=True).click()
+    page.wait_for_selector(CHART, timeout=FIRST_MS)
+
+
+def test_a_zoom_and_the_chart_itself_survive_five_refreshes(sim_app: RunningApp, context: BrowserContext) -> None:
+    page = drawn(context, sim_app.url, "liquidity")
     wait_for_revisions(page, 1)
     page.evaluate("() => { window.kept = document.querySelector('.uh-chart-plot') }")
     box = page.locator(".uh-chart-plot").bounding_box()
@@ -92,53 +60,48 @@ def test_a_zoom_and_the_chart_itself_survive_refreshes(app: AppProcess, context:
     page.mouse.up()
     page.wait_for_timeout(300)
     zoomed = page.evaluate(RANGES)
-    wait_for_revisions(page, 3)
+    wait_for_revisions(page, 5)
     assert page.evaluate(RANGES) == zoomed
     assert page.evaluate("() => window.kept === document.querySelector('.uh-chart-plot') && window.kept.isConnected")
 
 
-def test_a_choice_is_in_the_url_and_the_url_restores_it(app: AppProcess, chromium: Browser, context: BrowserContext) -> None:
-    page = opened(context, f"{app.url}/liquidity")
-    page.wait_for_selector(CHART, timeout=FIRST_CHART_MS)
+def test_instrument_and_window_are_switched_and_the_url_restores_both(
+    sim_app: RunningApp, chromium: Browser, context: BrowserContext
+) -> None:
+    page = drawn(context, sim_app.url, "liquidity")
     page.get_by_role("radio", name="1h").or_(page.get_by_role("button", name="1h")).first.click()
     expect(page).to_have_url(re.compile("window=1h"), timeout=10_000)
     page.get_by_role("combobox", name="Instrument").click()
     page.get_by_role("option", name="ADA-USDT-PERP").click()
     expect(page).to_have_url(re.compile("instrument=ADA-USDT-PERP"), timeout=10_000)
-    other = chromium.new_context(viewport={"width": 1440, "height": 900})
-    try:
+    page.wait_for_function(
+        "selector => document.querySelector(selector)?.dataset.revision.includes('ADA-USDT-PERP')", arg=CHART, timeout=FIRST_MS
+    )
+    with no_complaints(chromium.new_context(viewport={"width": 1440, "height": 900})) as other:
         restored = opened(other, page.url)
-        restored.wait_for_selector(CHART, timeout=FIRST_CHART_MS)
+        restored.wait_for_selector(CHART, timeout=FIRST_MS)
         revision = restored.get_attribute(CHART, "data-revision") or ""
         assert "ADA-USDT-PERP" in revision
         assert "/1h/" in revision
-    finally:
-        other.close()
 
 
-def test_a_paused_page_stays_as_it_is(app: AppProcess, context: BrowserContext) -> None:
-    page = opened(context, f"{app.url}/liquidity?paused=true")
-    page.wait_for_selector(CHART, timeout=FIRST_CHART_MS)
+def test_a_paused_page_stays_as_it_is(sim_app: RunningApp, context: BrowserContext) -> None:
+    page = drawn(context, sim_app.url, "liquidity?paused=true")
     page.wait_for_timeout(1_000)
     before = page.get_attribute(CHART, "data-revision")
     page.wait_for_timeout(4_000)
     assert page.get_attribute(CHART, "data-revision") == before
 
 
-@pytest.mark.parametrize("path", ["", "liquidations", "liquidity", "feed_health"])
-def test_a_phone_shows_the_page_without_sideways_scrolling(app: AppProcess, chromium: Browser, path: str) -> None:
-    phone = chromium.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
-    try:
-        page = opened(phone, f"{app.url}/{path}")
-        if path != "feed_health":
-            page.wait_for_selector(CHART, timeout=FIRST_CHART_MS)
-            box = page.locator(".uh-chart-plot").first.bounding_box()
-            assert box is not None
-            assert box["width"] > 300
-        page.wait_for_timeout(500)
-        assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
-    finally:
-        phone.close()
+@pytest.mark.parametrize("path", PAGES)
+def test_a_phone_shows_the_page_without_sideways_scrolling(sim_app: RunningApp, phone: BrowserContext, path: str) -> None:
+    page = drawn(phone, sim_app.url, path)
+    if path in HEAT_PAGES:
+        box = page.locator(".uh-chart-plot").first.bounding_box()
+        assert box is not None
+        assert box["width"] > 300
+    page.wait_for_timeout(1_000)
+    assert fits(page)
 
 
 def test_an_exchange_that_cannot_be_reached_is_named_with_the_next_try(context: BrowserContext, tmp_path: Path) -> None:
@@ -201,7 +164,7 @@ def test_a_refresh_with_unchanged_data_costs_less_than_five_kilobytes(context: B
 
         devtools.on("Network.webSocketFrameReceived", count)
         page.goto(f"{app.url}/liquidity")
-        page.wait_for_selector(CHART, timeout=FIRST_CHART_MS)
+        page.wait_for_selector(CHART, timeout=FIRST_MS)
         expect(page.get_by_text("REPLAY", exact=True)).to_be_visible()
         page.wait_for_timeout(3_000)
         sizes.clear()
