@@ -72,7 +72,7 @@ def _stats_now(key: str, selection: Selection, box: Box) -> BoxStats:
 def _blocks(shown: tuple[Block, ...]) -> None:
     with st.container(horizontal=True, gap="medium"):
         for block in shown:
-            with st.container(gap=None, width=270):
+            with st.container(gap=None, width=236):
                 st.metric(block.title, block.value, help=block.help)
                 st.caption(block.more)
 

@@ -77,7 +77,7 @@ def _words_trace(view: View, candles: Candles, axes: tuple[str, str]) -> Json:
     middle = (candles.starts_us + candles.step_us / 2) / 1_000.0
     share = np.linspace(0.0, 1.0, _HOVER_STOPS)
     prices = candles.low[:, None] + (candles.high - candles.low)[:, None] * share[None, :]
-    words = hover_words(candles, view.price_decimals)
+    words = hover_words(candles)
     return {
         "type": "scatter",
         "mode": "lines",
@@ -92,7 +92,7 @@ def _words_trace(view: View, candles: Candles, axes: tuple[str, str]) -> Json:
     }
 
 
-def hover_words(candles: Candles, decimals: int) -> Sequence[str]:
+def hover_words(candles: Candles) -> Sequence[str]:
     """What each candle says on hover; times are left to the time axis."""
     rows = zip(
         candles.open.tolist(), candles.high.tolist(), candles.low.tolist(), candles.close.tolist(), candles.volume_usd.tolist(),
@@ -103,7 +103,7 @@ def hover_words(candles: Candles, decimals: int) -> Sequence[str]:
         "<br>".join(
             (
                 f"<b>{candles.label}</b>{', running' if is_running else ''}",
-                *(f"{name} {price_words(price, decimals)}" for name, price in zip("OHLC", prices, strict=True)),
+                *(f"{name} {price_words(price, candles.price_decimals)}" for name, price in zip("OHLC", prices, strict=True)),
                 f"{usd_words(volume)} traded" + (f", {share:.0%} by buyers" if np.isfinite(share) else ""),
                 *((f"only {watched:.0%} of it watched",) if is_partial else ()),
             )

@@ -92,8 +92,7 @@ def liquidations_words(marks: LiquidationMarks) -> str:
     """What the triangles are: "120 largest of 431 liquidations, ≥ 12 k $ (Binance, OKX sampled)"."""
     if not marks.seen_count:
         return "no liquidations"
-    sampled = sorted({title for title, is_sampled in zip(marks.titles, marks.is_sampled.tolist(), strict=True) if is_sampled})
-    feeds = f" ({', '.join(sampled)} sampled)" if sampled else ""
+    feeds = f" ({', '.join(marks.sampled)} sampled)" if marks.sampled else ""
     if len(marks) == marks.seen_count:
         return f"{len(marks):,} liquidation{'' if len(marks) == 1 else 's'}{feeds}"
     if not len(marks):

@@ -23,7 +23,7 @@ class Candles:
     volume_usd     traded in it;  buy_share  of takers that bought, in [0, 1], NaN where nothing was traded
     watched_share  of its seconds that have passed and lie in the window, those in which the feed was watched
     end_us         until when there is data: the candle that this lies in is still running
-    label          who says so and of what length, "Binance 1m"
+    label          who says so and of what length, "Binance 1m";  price_decimals  of its prices in words
     """
 
     starts_us: TimeArray
@@ -37,6 +37,7 @@ class Candles:
     watched_share: FloatArray
     end_us: int
     label: str
+    price_decimals: int = 2
 
     def __len__(self) -> int:
         return len(self.starts_us)
@@ -58,6 +59,7 @@ class LiquidationMarks:
 
     is_long    the side of the closed position: a long was sold, a short was bought
     titles     the exchange's name;  is_sampled  its feed is a sample, so that others like it are missing
+    sampled    the names of all chosen exchanges whose feed is a sample, with or without a mark
     """
 
     times_us: TimeArray
@@ -66,6 +68,7 @@ class LiquidationMarks:
     is_long: BoolArray
     titles: tuple[str, ...]
     is_sampled: BoolArray
+    sampled: tuple[str, ...]
     seen_count: int
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.events import EventKind, FeedGap, Float64, Int64
 from services.domain.windows import US_PER_SECOND, TimeWindow
 from services.views.context import ViewContext
+from services.views.price_axis import decimals_for_price
 from services.views.price_overlay import PriceOverlay
 from services.views.selection import Selection
 
@@ -79,6 +80,7 @@ def merged(bars: BarColumns, *, step_us: int, edges_us: Int64, watched: Bool1D, 
         watched_share=watched_share(starts_us, step_us=step_us, edges_us=edges_us, watched=watched, end_us=end_us),
         end_us=end_us,
         label=label,
+        price_decimals=decimals_for_price(float(bars.close[-1])) if len(bars) else 2,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,7 +64,9 @@ def build_overlay(
     return Overlay(
         is_price_hidden=wanted.price.kind == "none",
         candles=candles,
-        liquidations=liquidation_marks(context.history.liquidations(*asked), frame) if wanted.has_liquidations else None,
+        liquidations=liquidation_marks(context.history.liquidations(*asked), frame, selection.exchanges)
+        if wanted.has_liquidations
+        else None,
         trades=trade_bubbles(context, selection, now_us, price_edges) if wanted.has_trades else None,
         traded=traded_profile(context, selection, now_us, price_edges) if wanted.has_traded else None,
     )
@@ -76,8 +79,10 @@ def watched_columns(context: ViewContext, selection: Selection, now_us: int, exc
     return observed
 
 
-def liquidation_marks(events: LiquidationColumns, frame: View, *, n_max: int = N_MARKS) -> LiquidationMarks:
-    """The largest liquidations on the axis, by time."""
+def liquidation_marks(
+    events: LiquidationColumns, frame: View, exchanges: Sequence[str], *, n_max: int = N_MARKS
+) -> LiquidationMarks:
+    """The largest liquidations on the axis, by time, of the chosen exchanges."""
     inside = np.flatnonzero((events.price >= frame.price_low) & (events.price <= frame.price_high))
     largest = inside[np.argsort(events.notional_usd[inside], kind="stable")[-n_max:]]
     rows = events.take(np.sort(largest))
@@ -88,9 +93,14 @@ def liquidation_marks(events: LiquidationColumns, frame: View, *, n_max: int = N
         notional_usd=rows.notional_usd,
         is_long=rows.is_long,
         titles=tuple(EXCHANGE_TITLES.get(name, name) for name in names),
-        is_sampled=np.array([LIQUIDATION_COVERAGE.get(name) != "complete" for name in names], np.bool_),
+        is_sampled=np.array([_is_sampled(name) for name in names], np.bool_),
+        sampled=tuple(EXCHANGE_TITLES.get(name, name) for name in exchanges if _is_sampled(name)),
         seen_count=len(events),
     )
+
+
+def _is_sampled(exchange: str) -> bool:
+    return LIQUIDATION_COVERAGE.get(exchange) != "complete"
 
 
 def trade_bubbles(context: ViewContext, selection: Selection, now_us: int, price_edges: Float64) -> Bubbles:

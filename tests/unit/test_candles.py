@@ -136,8 +136,8 @@ def test_the_running_candle_is_dotted_and_says_so() -> None:
     assert made.is_running.tolist() == [False, True]
     traces = candle_traces(a_view(), made, axes=("x", "y"))
     assert [trace["line"].get("dash") for trace in traces if trace.get("line", {}).get("dash")] == ["dot"]
-    assert "running" in hover_words(made, 1)[1]
-    assert "running" not in hover_words(made, 1)[0]
+    assert "running" in hover_words(made)[1]
+    assert "running" not in hover_words(made)[0]
     assert candles_words(made) == "Binance 1m candles, last one running (dotted)"
 
 
@@ -147,7 +147,7 @@ def test_a_candle_that_was_partly_watched_is_faint_and_says_so() -> None:
     made = candles_of([bar(T0 + 40 * SECOND), bar(T0 + 70 * SECOND)], watched=watched)
     assert made.watched_share.tolist() == pytest.approx([0.5, 1.0])
     assert made.is_partial.tolist() == [True, False]
-    assert "only 50% of it watched" in hover_words(made, 1)[0]
+    assert "only 50% of it watched" in hover_words(made)[0]
     assert candles_words(made) == "Binance 1m candles, 1 partly watched (faint)"
     assert [trace["opacity"] for trace in candle_traces(a_view(), made, axes=("x", "y")) if "opacity" in trace] == [0.5]
 
@@ -161,7 +161,7 @@ def test_rising_candles_are_hollow_and_falling_ones_filled() -> None:
     assert {trace["xaxis"] for trace in (halo, rising, falling, words)} == {"x2"}
     assert len(halo["x"]) == 2 * 12
     assert words["hovertemplate"] == "%{text}<extra></extra>"
-    assert words["text"][0] == "<b>Binance 1m</b><br>O 100.0<br>H 104.0<br>L 98.0<br>C 101.0<br>15.8\u202f$ traded, 95% by buyers"
+    assert words["text"][0] == "<b>Binance 1m</b><br>O 100.000<br>H 104.000<br>L 98.000<br>C 101.000<br>15.8\u202f$ traded, 95% by buyers"
 
 
 def test_the_number_of_traces_does_not_grow_with_the_candles() -> None:

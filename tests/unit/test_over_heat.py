@@ -36,7 +36,7 @@ LINE_OF = PriceLine(times_us=np.array([NOW_US]), prices=np.array([MID]), label="
 
 
 def marks_of(events: list[Liquidation], n_max: int = 120) -> LiquidationMarks:
-    return liquidation_marks(liquidation_columns(events, list(range(len(events)))), FRAME, n_max=n_max)
+    return liquidation_marks(liquidation_columns(events, list(range(len(events)))), FRAME, ("binance", "bybit"), n_max=n_max)
 
 
 def forced(age_s: int, size: str, **changes: object) -> Liquidation:
@@ -74,7 +74,7 @@ def test_without_liquidations_nothing_is_drawn_and_it_is_said() -> None:
     assert liquidations_words(marks_of([])) == "no liquidations"
     beyond = marks_of([liquidation(NOW_US, price=Decimal(60_000))])
     assert liquidations_words(beyond) == "0 of 1 liquidations lie on the axis"
-    assert liquidations_words(marks_of([forced(1, "1", exchange="bybit")])) == "1 liquidation"
+    assert liquidations_words(marks_of([forced(1, "1", exchange="bybit")])) == "1 liquidation (Binance sampled)"
 
 
 def test_the_traded_profile_keeps_what_was_traded_of_all_chosen_exchanges() -> None:
