@@ -83,6 +83,7 @@ def live_chart(
     revision: str,
     link: str = "",
     unmark: str = "",
+    fill: bool = False,
 ) -> ChartState:
     """Draw or update a figure of `services.charts` in place.
 
@@ -95,10 +96,14 @@ def live_chart(
               reference of a few hundred bytes, so it must change whenever the figure does
     link      charts of one page with the same link zoom together, in time and price; "time:…" in time only
     unmark    a new text takes the marked box away, as a button beside the statistics does
+    fill      on a wide container as tall as the window allows, at least `height`; decided when it is mounted and when the
+              window changes its size, never by a refresh
     returns   the box that is marked (a new one reruns the page or the fragment that draws the chart) and the look of the URL
     """
     mapping = figure if isinstance(figure, Mapping) else figure.to_plotly_json()
-    options = tuple((name, words) for name, words in (("link", link), ("unmark", unmark)) if words)
+    options = tuple(
+        (name, words) for name, words in (("link", link), ("unmark", unmark), ("fill", "window" if fill else "")) if words
+    )
     content = _packed(key, revision, height, options, mapping, matrices or {})
     result = _mount(key=key, data=content, height=height, on_selection_change=_rerun)
     query = st.query_params

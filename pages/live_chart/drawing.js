@@ -33,7 +33,7 @@ function clearGrounds(state, layout) {
 
 // The figure as Plotly takes it: the phone's layout on a narrow container, the user's own ranges.
 function drawable(state) {
-  const { figure, height } = state.message
+  const { figure } = state.message
   const compact = state.compact ? figure.layout.meta?.compact : undefined
   const data = figure.data.map((trace, index) => patchAll({ ...trace }, compact?.data?.[index]))
   state.barPlaces = Object.fromEntries(state.panels.map(({ index }) => [index, data[index].colorbar]))
@@ -43,7 +43,7 @@ function drawable(state) {
   if (state.panels.length) clearGrounds(state, layout)
   layout.font = { ...layout.font, family: getComputedStyle(state.root).fontFamily }
   layout.autosize = true
-  layout.height = height
+  layout.height = state.height
   if (state.coarse) layout.dragmode = false
   layout.annotations = (layout.annotations ?? []).filter(({ text }) => text) // an empty one would be a dot of ground
   for (const note of layout.annotations) {

@@ -2,6 +2,8 @@
 // The DOM node, the zoom and the pan outlive every refresh; a new `uirevision` or a double click resets the view.
 
 const charts = new WeakMap()
+const CHROME_PX = 300 // what a page has above and below its chart
+const HEIGHT_OF_WIDTH = 0.62
 const HOW_TO = "Arrow keys read the heatmap cell by cell, plus and minus zoom, zero resets, Space marks a box."
 
 function loadScript(url) {
@@ -47,12 +49,28 @@ function mount(parent) {
   listenForBoxes(state)
   looks.states.add(state)
   linked.add(state)
-  state.observer = new ResizeObserver(() => {
+  state.resized = () => {
     cancelAnimationFrame(state.frame)
     state.frame = requestAnimationFrame(() => resize(state))
-  })
+  }
+  state.observer = new ResizeObserver(state.resized)
   state.observer.observe(root)
+  window.addEventListener("resize", state.resized)
   return state
+}
+
+// A chart that fills is as tall as the window allows; the room that Streamlit reserved for it grows along.
+function setHeight(state) {
+  const { height, revision, figure } = state.message
+  const width = state.root.clientWidth
+  const isFilling = figure.layout.meta.fill && width >= COMPACT_BELOW_PX
+  const wanted = isFilling ? Math.max(height, Math.round(Math.min(innerHeight - CHROME_PX, HEIGHT_OF_WIDTH * width))) : height
+  if (wanted === state.height) return false
+  state.height = wanted
+  state.root.style.height = `${wanted}px`
+  const room = figure.layout.meta.fill && state.root.closest(`.st-key-${CSS.escape(revision.split("/")[0])}`)
+  if (room) room.style.height = room.style.flexBasis = `${wanted}px`
+  return true
 }
 
 // A chart with heat is worked with; others are pictures with a name.
@@ -72,8 +90,9 @@ function describe(state) {
 
 async function resize(state) {
   const width = state.root.clientWidth
-  if (!state.listening || width === 0 || width === state.gd._fullLayout?.width) return
-  if (width < COMPACT_BELOW_PX !== state.compact) return draw(state)
+  if (!state.listening || width === 0) return
+  if (setHeight(state) || width < COMPACT_BELOW_PX !== state.compact) return draw(state)
+  if (width === state.gd._fullLayout?.width) return
   await state.plotly.Plots.resize(state.gd)
   repaint(state)
 }
@@ -83,6 +102,7 @@ function unmount(parent, state) {
   clearTimeout(state.retry)
   cancelAnimationFrame(state.frame)
   state.observer.disconnect()
+  window.removeEventListener("resize", state.resized)
   looks.states.delete(state)
   linked.delete(state)
   if (state.plotly) state.plotly.purge(state.gd)
@@ -94,7 +114,6 @@ async function update(state, bytes) {
   const sequence = ++state.sequence
   const message = await unpack(bytes)
   if (sequence !== state.sequence || state.closed) return
-  state.root.style.height = `${message.height}px`
   if (state.message && state.message.figure.layout.uirevision !== message.figure.layout.uirevision) {
     Object.assign(state, { ranges: {}, follows: {}, cursor: undefined })
     clearBox(state)
@@ -103,6 +122,7 @@ async function update(state, bytes) {
   }
   if (state.message && state.listening) slideRanges(state, message)
   state.message = message
+  setHeight(state)
   state.read = panelsOf(message)
   describe(state)
   if (state.read.length) writeLook()

@@ -223,3 +223,20 @@ def test_the_picture_holds_the_heat_the_lines_and_the_bar(visit: Callable[..., V
     bar = image.getpixel((round(2 * (place["x"] - frame["x"] + place["width"] - 3)), round(2 * (place["y"] - frame["y"] + 3))))
     assert sum(bar) > 500  # the bright end
     assert seen.complaints == []
+
+
+def test_a_chart_that_fills_is_as_tall_as_the_window_allows_and_a_phone_keeps_its_height(visit: Callable[..., Visit]) -> None:
+    seen = visit(APP, "?fill=1&grow=1")
+    page = seen.page
+    height = "() => Math.round(document.querySelector('.uh-chart').getBoundingClientRect().height)"
+    assert page.evaluate(height) == 500  # of 800
+    below = page.get_by_text(re.compile("^first ")).bounding_box()
+    assert below is not None
+    assert below["y"] > 500
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    page.wait_for_function(f"() => ({height})() === 700")
+    page.wait_for_function("() => document.querySelector('.uh-chart-plot')._fullLayout.height === 700")
+    seen.wait_for_revisions(2)
+    assert page.evaluate(height) == 700
+    page.set_viewport_size({"width": 390, "height": 1000})
+    page.wait_for_function(f"() => ({height})() === 380")

@@ -1,6 +1,7 @@
 """Liquidations and a book on uneven cells with known codes, and what the user does to them told below as JSON.
 
-`?two=1` adds a second chart with the same link, `?grow=1` a second of window at every refresh, `?unmark=1` takes the box away.
+`?two=1` adds a second chart with the same link, `?grow=1` a second of window at every refresh, `?unmark=1` takes the box away,
+`?fill=1` lets charts fill the window.
 """
 
 import json
@@ -52,6 +53,7 @@ def charts() -> None:
             revision=f"r{grown_us}",
             link="pair",
             unmark=unmark,
+            fill=bool(st.query_params.get("fill")),
         )
         box = told.selection
         words = [box.panel, box.start_us, box.end_us, box.price_low, box.price_high] if box else None
