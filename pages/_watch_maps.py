@@ -41,7 +41,7 @@ def maps(chosen: Chosen, selection: Selection) -> None:
     kind = chosen.maps or ""
     shown = chosen.instruments[:MAX_MAPS]
     found = [_now(replace(selection, instrument=name), kind) for name in shown]
-    data = _packed("/".join(each.revision for each in found), theme(), tuple(shown), chosen.across, [each.value for each in found])
+    data = _packed("/".join(each.revision for each in found), theme(), tuple(shown), chosen.across, found)
     if len(chosen.instruments) > MAX_MAPS:
         st.caption(f"The first {MAX_MAPS} of {len(chosen.instruments)} instruments; choose others above.")
     _mount(key="watch_maps", data=data)
@@ -52,23 +52,32 @@ def _now(selection: Selection, kind: str) -> Fresh[SmallMap | Lacking]:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _packed(revision: str, colours: ThemeName, names: tuple[str, ...], across: int, _found: list[SmallMap | Lacking]) -> bytes:
+def _packed(
+    revision: str, colours: ThemeName, names: tuple[str, ...], across: int, _found: list[Fresh[SmallMap | Lacking]]
+) -> bytes:
     figure, matrices = mini_heatmaps(
         [_mini(name, each) for name, each in zip(names, _found, strict=True)], across=across, theme=colours
     )
     return pack(figure, matrices, revision=revision, height=0)
 
 
-def _mini(instrument: str, found: SmallMap | Lacking) -> MiniMap:
-    name = name_words(instrument)[0]
+def _mini(instrument: str, fresh: Fresh[SmallMap | Lacking]) -> MiniMap:
+    name, found = name_words(instrument)[0], fresh.value
     if isinstance(found, Lacking):
-        return MiniMap(
-            key=instrument, name=name, matrices={}, line=None, price=None, price_low=1.0, price_high=2.0, decimals=2,
-            mark_price=None, head="–", detail=found.text, alt=f"{instrument}: {found.text}",
-        )  # fmt: skip
+        return MiniMap(key=instrument, revision=fresh.revision, name=name, head="–", detail=found.text, alt=f"{name}: {found.text}")
     head = "–" if found.price is None else price_words(found.price, found.decimals)
     return MiniMap(
-        key=instrument, name=name, matrices=found.matrices, line=found.line, price=found.price, price_low=found.price_low,
-        price_high=found.price_high, decimals=found.decimals, mark_price=None if found.mark is None else found.mark.price,
-        head=head, detail=found.words, alt=f"Heatmap of {instrument}, price {head}. {found.words}",
-    )  # fmt: skip
+        key=instrument,
+        revision=fresh.revision,
+        name=name,
+        matrices=found.matrices,
+        line=found.line,
+        price=found.price,
+        price_low=found.price_low,
+        price_high=found.price_high,
+        decimals=found.decimals,
+        mark_price=None if found.mark is None else found.mark.price,
+        head=head,
+        detail=found.words,
+        alt=f"Heatmap of {instrument}, price {head}. {found.words}",
+    )

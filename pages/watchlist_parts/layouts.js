@@ -11,8 +11,29 @@ function part(className, parent, tag = "div", text) {
   return made
 }
 
-function button(parent, label, glyph, act) {
-  const made = part("act", parent, "button", glyph)
+const ICONS = {
+  star: "M8 1.8 9.9 6l4.5.4-3.4 3 1 4.4L8 11.5l-4 2.3 1-4.4-3.4-3L6.1 6z",
+  copy: "M5.5 5.5h8v8h-8z M3 10.5h-.5v-8h8V3",
+  replace: "M13 8a5 5 0 1 1-1.5-3.6 M13 2v3h-3",
+  rename: "M3 13l.6-2.8L10.8 3l2.2 2.2-7.2 7.2z",
+  delete: "M4 4l8 8 M12 4l-8 8",
+  done: "M3 8.5 6.5 12 13 4.5",
+  failed: "M8 3v6 M8 12v.5",
+}
+
+function icon(name) {
+  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg")
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path")
+  picture.setAttribute("viewBox", "0 0 16 16")
+  picture.setAttribute("aria-hidden", "true")
+  path.setAttribute("d", ICONS[name])
+  picture.append(path)
+  return picture
+}
+
+function button(parent, label, name, act) {
+  const made = part("act", parent, "button")
+  made.append(icon(name))
   made.type = "button"
   made.title = label
   made.setAttribute("aria-label", label)
@@ -52,12 +73,12 @@ function beginRename(state, row, line) {
 async function copy(state, row, pressed) {
   try {
     await navigator.clipboard.writeText(absolute(state.data, row.address))
-    pressed.textContent = "✓"
+    pressed.replaceChildren(icon("done"))
   } catch {
-    pressed.textContent = "!"
+    pressed.replaceChildren(icon("failed"))
     pressed.title = "The browser did not allow it; open the layout and copy its address"
   }
-  setTimeout(() => (pressed.textContent = "⧉"), 1500)
+  setTimeout(() => pressed.replaceChildren(icon("copy")), 1500)
 }
 
 function fill(state) {
@@ -72,12 +93,12 @@ function fill(state) {
     part("words", link, "span", row.words)
     const acts = part("acts", line)
     const start = button(acts, row.is_start ? `${row.name} is your start page; press to have none` : `Begin visits with ${row.name}`,
-      row.is_start ? "★" : "☆", () => state.tell({ do: "start", id: row.is_start ? null : row.id }))
+      "star", () => state.tell({ do: "start", id: row.is_start ? null : row.id }))
     start.setAttribute("aria-pressed", String(row.is_start))
-    const copied = button(acts, `Copy the link of ${row.name}`, "⧉", () => copy(state, row, copied))
-    button(acts, `Keep what is shown now as ${row.name}`, "⟳", () => state.tell({ do: "replace", id: row.id, ...here() }))
-    button(acts, `Rename ${row.name}`, "✎", () => beginRename(state, row, line))
-    button(acts, `Delete ${row.name}`, "×", () => state.tell({ do: "delete", id: row.id }))
+    const copied = button(acts, `Copy the link of ${row.name}`, "copy", () => copy(state, row, copied))
+    button(acts, `Keep what is shown now as ${row.name}`, "replace", () => state.tell({ do: "replace", id: row.id, ...here() }))
+    button(acts, `Rename ${row.name}`, "rename", () => beginRename(state, row, line))
+    button(acts, `Delete ${row.name}`, "delete", () => state.tell({ do: "delete", id: row.id }))
   }
 }
 

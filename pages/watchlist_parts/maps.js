@@ -15,33 +15,40 @@ function rgb(colour) {
   return [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16))
 }
 
-// Colours of the codes 1 … 254 between `low` and `high`, as the large charts have them.
+// Colours of the codes 1 … 254 between `low` and `high`, as the large charts have them, one 32-bit pixel a code.
 function ramp(colours, low, high) {
   const stops = colours.map(rgb)
-  return Array.from({ length: 256 }, (_, code) => {
+  const table = new Uint32Array(256)
+  for (let code = 1; code < NOTHING_SEEN; code++) {
     const share = Math.min(1, Math.max(0, (code - low) / Math.max(1, high - low))) * (stops.length - 1)
     const first = Math.min(Math.floor(share), stops.length - 2)
-    return [0, 1, 2].map((at) => stops[first][at] + (share - first) * (stops[first + 1][at] - stops[first][at]))
-  })
+    const [red, green, blue] = [0, 1, 2].map((at) => stops[first][at] + (share - first) * (stops[first + 1][at] - stops[first][at]))
+    table[code] = pixel(red, green, blue, 255)
+  }
+  return table
+}
+
+function pixel(red, green, blue, alpha) {
+  return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0 // every browser's machine is little-endian
 }
 
 function pixels(map, matrices, colours) {
-  const parts = map.matrices.map((name) => matrices[`${map.key}/${name}`])
+  const codes = map.matrices.map((name) => matrices[`${map.key}/${name}`].codes)
   const ramps = map.matrices.map((name) => ramp(colours[name === "book" ? "heat" : name], map.low, map.high))
-  const { rows, columns } = parts[0]
+  const { rows, columns } = matrices[`${map.key}/${map.matrices[0]}`]
   const image = new ImageData(columns, rows)
+  const out = new Uint32Array(image.data.buffer)
+  const [hatch, hole] = [pixel(132, 147, 168, 70), pixel(132, 147, 168, 26)]
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       const cell = row * columns + column
       let chosen = 0
-      if (parts.length === 2) {
-        const [long, short] = parts.map((each) => (each.codes[cell] === NOTHING_SEEN ? 0 : each.codes[cell]))
-        chosen = short > long ? 1 : 0
+      if (codes.length === 2 && codes[1][cell] !== NOTHING_SEEN) {
+        chosen = codes[0][cell] === NOTHING_SEEN || codes[1][cell] > codes[0][cell] ? 1 : 0
       }
-      const code = parts[chosen].codes[cell]
-      const at = ((rows - 1 - row) * columns + column) * 4
-      if (code === NOTHING_SEEN) image.data.set([132, 147, 168, (row + column) % 4 === 0 ? 70 : 26], at)
-      else if (code > 0) image.data.set([...ramps[chosen][code], 255], at)
+      const code = codes[chosen][cell]
+      const at = (rows - 1 - row) * columns + column
+      out[at] = code === NOTHING_SEEN ? ((row + column) % 4 === 0 ? hatch : hole) : ramps[chosen][code]
     }
   }
   return image
@@ -64,20 +71,22 @@ function linePath(context, map, matrix, width, height) {
 }
 
 function paint(card, map, matrices, colours) {
-  const { canvas } = card
-  const ratio = Math.min(window.devicePixelRatio || 1, 2)
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight]
+  const { canvas, width, height } = card // as measured when they last changed: to ask here would lay out the page for each map
   if (!width || !height) return
-  canvas.width = width * ratio
-  canvas.height = height * ratio
+  const ratio = Math.min(window.devicePixelRatio || 1, 2)
+  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio)
+  if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio)
   const context = canvas.getContext("2d")
-  context.scale(ratio, ratio)
+  context.setTransform(ratio, 0, 0, ratio, 0, 0)
   context.fillStyle = colours.plot
   context.fillRect(0, 0, width, height)
   if (!map.matrices.length) return
   const matrix = matrices[`${map.key}/${map.matrices[0]}`]
   const image = pixels(map, matrices, colours)
-  const source = new OffscreenCanvas(image.width, image.height)
+  card.source ??= document.createElement("canvas")
+  const { source } = card
+  source.width = image.width
+  source.height = image.height
   source.getContext("2d").putImageData(image, 0, 0)
   context.imageSmoothingEnabled = false
   context.drawImage(source, 0, 0, width, height)
@@ -146,6 +155,8 @@ function makeCard(state) {
 }
 
 function renew(card, map, message) {
+  const isSame = card.map !== undefined && card.map.key === map.key && card.map.revision === map.revision
+  if (isSame && card.colours.plot === message.figure.colours.plot) return
   Object.assign(card, { map, matrices: message.matrices, colours: message.figure.colours })
   card.link.href = address(map.key)
   card.name.textContent = map.name
@@ -156,10 +167,15 @@ function renew(card, map, message) {
   paint(card, map, message.matrices, message.figure.colours)
 }
 
+function measure(state) {
+  for (const card of state.cards) Object.assign(card, { width: card.canvas.clientWidth, height: card.canvas.clientHeight })
+}
+
 function mount(parent) {
   const root = part("maps", parent)
   const state = { root, grid: part("grid", root), cards: [], sequence: 0 }
   state.observer = new ResizeObserver(() => {
+    measure(state)
     for (const card of state.cards) if (card.map) paint(card, card.map, card.matrices, card.colours)
   })
   state.observer.observe(root)
@@ -177,7 +193,10 @@ export default function (component) {
     const { maps, across } = message.figure
     state.grid.style.setProperty("--across", across)
     while (state.cards.length > maps.length) state.cards.pop().link.remove()
+    const isNew = state.cards.length < maps.length || state.across !== across
     while (state.cards.length < maps.length) state.cards.push(makeCard(state))
+    state.across = across
+    if (isNew) measure(state)
     maps.forEach((map, index) => renew(state.cards[index], map, message))
     state.root.dataset.paintMs = (performance.now() - begun).toFixed(1)
     state.root.dataset.revision = message.revision

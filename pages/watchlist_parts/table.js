@@ -140,7 +140,7 @@ function makeRow(row, columns) {
   const cells = {}
   for (const column of columns) {
     const td = node("td", `kind-${column.kind}`)
-    td.dataset.label = column.title
+    td.dataset.label = column.label
     cells[column.id] = { td, told: "" }
     tr.append(td)
   }

@@ -6,7 +6,7 @@ The layout of the bytes is that of services/charts/wire.py; `pages/watchlist_par
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from services.charts.inputs import HeatMatrix, PriceLine, ThemeName
@@ -20,23 +20,25 @@ LIQUIDATION_LOWER_QUANTILE: Final = 0.05  # as on the page: events are rare, nea
 class MiniMap:
     """What one small heatmap is drawn from.
 
+    key           which instrument;  revision  names the content: an equal one is not painted again
     matrices      "book" alone, or "long" and "short" of one grid and scale; none while there is nothing to draw
     mark_price    the price that stands out, drawn as a dashed line; None for none
     head, detail  the two texts beside the name: the last price, and what stands out
     """
 
     key: str
+    revision: str
     name: str
-    matrices: Mapping[str, HeatMatrix]
-    line: PriceLine | None
-    price: float | None
-    price_low: float
-    price_high: float
-    decimals: int
-    mark_price: float | None
     head: str
     detail: str
     alt: str
+    matrices: Mapping[str, HeatMatrix] = field(default_factory=dict)
+    line: PriceLine | None = None
+    price: float | None = None
+    price_low: float = 1.0
+    price_high: float = 2.0
+    decimals: int = 2
+    mark_price: float | None = None
 
 
 def mini_heatmaps(maps: Sequence[MiniMap], *, across: int = 3, theme: ThemeName = "dark") -> tuple[Json, dict[str, HeatMatrix]]:
@@ -69,6 +71,7 @@ def _mini(each: MiniMap) -> Json:
         )
     made: Json = {
         "key": each.key,
+        "revision": each.revision,
         "name": each.name,
         "matrices": list(each.matrices),
         "low": low,

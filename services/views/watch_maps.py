@@ -11,7 +11,7 @@ import numpy as np
 from services.analytics.liquidation_grid import liquidation_grid
 from services.analytics.window_clusters import window_clusters
 from services.charts.inputs import FloatArray, HeatMatrix, PriceLine
-from services.domain.columns import Bool1D
+from services.domain.columns import Bool1D, LiquidationColumns
 from services.domain.events import Float64, Int64
 from services.domain.findings import WhaleOrder
 from services.domain.windows import TimeWindow
@@ -21,7 +21,7 @@ from services.views.book_columns import BookColumns, book_columns, book_grid
 from services.views.book_numbers import MINUTE_US, live_books, usable_mid
 from services.views.context import ViewContext
 from services.views.liquidations import USD_MAX as LIQUIDATIONS_USD_MAX
-from services.views.liquidations import USD_MIN, missing_columns, wide_holes
+from services.views.liquidations import USD_MIN, missing_columns, price_line, wide_holes
 from services.views.liquidity import USD_MAX, mid_line
 from services.views.price_axis import common_bin, decimals_for_price, price_bounds, price_edges
 from services.views.selection import Selection
@@ -60,18 +60,25 @@ def build_small_map(context: ViewContext, selection: Selection, now_us: int, *, 
     """The map of one of KINDS, about 120 × 60 cells; or why there is none. Cost: that of the page's grid on a fifth of its bins."""
     edges_us = selection.time_edges_us(now_us)
     columns = book_columns(context, selection, now_us)
-    line = mid_line(columns, edges_us)
+    is_book = kind == KINDS[0]
+    line = mid_line(columns, edges_us) if is_book else price_line(context, selection, now_us, edges_us)
+    events = None
+    if not is_book:
+        window = selection.time_window(now_us)
+        events = context.history.liquidations(window, selection.instrument, selection.exchanges, now_us)
     price = _price(context, selection, line)
-    bounds = price_bounds(line.prices, mid=price, range_pct=selection.range_pct, max_range_pct=context.price_range_pct)
+    seen = line.prices if events is None else np.concatenate([events.price, line.prices])
+    bounds = price_bounds(seen, mid=price, range_pct=selection.range_pct, max_range_pct=context.price_range_pct)
     if bounds is None or price is None:
         return Lacking(f"No price of {selection.instrument} is known in the last {selection.window}.")
     axis = price_edges(*bounds, unit=common_bin(columns.bin_prices), n_max=N_PRICES)
     decimals = decimals_for_price(price)
-    if kind == KINDS[0]:
+    if events is None:
         matrices, mark = _resting(context, selection, columns, edges_us, axis, price, decimals)
         words = mark.words if mark is not None else "No wall stands now."
     else:
-        matrices, mark, words = _liquidated(context, selection, columns, edges_us, axis, price, now_us, decimals)
+        mid = line.last_price() or price  # what the page looks for clusters around
+        matrices, mark, words = _liquidated(context, selection, columns, edges_us, axis, mid, events, now_us, decimals)
     return SmallMap(
         instrument=selection.instrument,
         matrices=matrices,
@@ -131,12 +138,12 @@ def _liquidated(
     columns: BookColumns,
     edges_us: Int64,
     axis: Float64,
-    price: float,
+    mid: float,
+    events: LiquidationColumns,
     now_us: int,
     decimals: int,
 ) -> tuple[dict[str, HeatMatrix], MapMark | None, str]:
     window = selection.time_window(now_us)
-    events = context.history.liquidations(window, selection.instrument, selection.exchanges, now_us)
     missing = missing_columns(columns, context.history.gaps(window, selection.exchanges), selection, edges_us)
     cells_us = selection.liquidation_edges_us(now_us)
     hole = wide_holes(np.logical_and.reduce(list(missing.values())), edges_us, cells_us)
@@ -148,7 +155,7 @@ def _liquidated(
         )
         for name, usd in (("long", grid.long_usd), ("short", grid.short_usd))
     }  # fmt: skip
-    clusters = window_clusters(events, mid=price, kde_bandwidth=context.kde_bandwidth, price_range_pct=context.price_range_pct)
+    clusters = window_clusters(events, mid=mid, kde_bandwidth=context.kde_bandwidth, price_range_pct=context.price_range_pct)
     if not clusters:
         return matrices, None, f"Nothing liquidated in {selection.window}." if not hole.all() else "Not watched in this window."
     first = clusters[0]

@@ -37,13 +37,14 @@ class Column:
     help: str
     kind: str
     is_shown: bool = True
+    label: str = ""  # where the heading alone would not say what it is, on a phone
 
 
 COLUMNS: Final = (
     Column("price", "Price", "Mid of the first chosen exchange whose book is in step", "number"),
     Column("spark", "Trend", "Mid price over the span chosen above the table; a gap is a gap", "spark"),
-    Column("change_1h", "1 h", "Change of the price over an hour, on one exchange", "signed"),
-    Column("change_24h", "24 h", "Change of the price over 24 hours, on one exchange", "signed"),
+    Column("change_1h", "1 h", "Change of the price over an hour, on one exchange", "signed", label="Change 1 h"),
+    Column("change_24h", "24 h", "Change of the price over 24 hours, on one exchange", "signed", label="Change 24 h"),
     Column("liq_1h", "Liquidated 1 h", "Positions closed by force: orange longs, blue shorts, and how many", "split"),
     Column("liq_24h", "Liquidated 24 h", "Positions closed by force: orange longs, blue shorts, and how many", "split"),
     Column("z", "Z of rate", "How unusual the liquidation rate is (robust), the higher of both sides; as on Liquidations", "level"),
@@ -62,7 +63,10 @@ def table_payload(view: WatchlistView, *, columns: Collection[str] = COLUMN_IDS,
     """What the browser draws: headings, and a row an instrument with its cells by column."""
     chosen = [column for column in COLUMNS if column.id in columns]
     return {
-        "columns": [{"id": each.id, "title": each.title, "help": each.help, "kind": each.kind} for each in chosen],
+        "columns": [
+            {"id": each.id, "title": each.title, "help": each.help, "kind": each.kind, "label": each.label or each.title}
+            for each in chosen
+        ],
         "rows": [
             {
                 "id": row.instrument,
