@@ -265,7 +265,12 @@ class IcebergTracker:
 
     def _drop_one(self, spots: dict[int, _Spot]) -> None:
         """Make room: the price that traded longest ago and is no iceberg, or the oldest of all where every one is."""
-        del spots[next((ticks for ticks, spot in spots.items() if not spot.sent_us), next(iter(spots)))]
+        oldest = next(iter(spots))
+        for ticks, spot in spots.items():
+            if not spot.sent_us:
+                oldest = ticks
+                break
+        del spots[oldest]
 
     def _row(self, spot: _Spot, end_us: int | None) -> Iceberg:
         confidence, tip_base = spot.regularity()

@@ -52,7 +52,7 @@ class CollectorSettings:
     queue_frames: int = 20_000  # a connection's share of the inbox
     queue_bytes: int = 64 * MIB
     view_levels: int = 1_000
-    view_interval_s: float = 0.25
+    view_interval_s: float = 0.5  # of a book that changes: sorting out 1,000 levels a side is what collecting costs most
     resync_first_s: float = 5.0  # between two requests for a book's snapshot; doubles to a minute while none holds
     metrics_row_interval_s: float = 5.0
     metrics_poll_interval_s: float = 20.0
