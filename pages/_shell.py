@@ -60,6 +60,12 @@ page = st.navigation(
             help="How much a position may lose, what a sudden move would meet, whether liquidations feed on themselves.",
         ),
         st.Page(
+            "compare.py",
+            title="Compare",
+            icon=":material/compare:",
+            help="Two windows, two instruments or two exchanges side by side, with the numbers in which they differ.",
+        ),
+        st.Page(
             "alerts.py",
             title="Alerts",
             icon=page_icon(),
