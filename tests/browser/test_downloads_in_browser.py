@@ -14,9 +14,9 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from services.exports.read_back import open_export
 from tests.browser.shared_app import RunningApp
+from tests.browser.visits import FIRST_MS
 
-pytestmark = pytest.mark.browser
-FIRST_MS = 30_000
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 
 def pressed(page: Page, label: str, place: Path) -> Path:

@@ -16,7 +16,7 @@ from tests.browser.shared_app import RunningApp
 from tests.browser.visits import CHART, DRAWN, FIRST_MS, HEAT_PAGES, PAGES, drawn, fits, no_complaints, opened, wait_for_revisions
 from tests.chaos.app_process import AppProcess, free_port
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 RANGES = """() => {
   const layout = document.querySelector(".uh-chart-plot")._fullLayout

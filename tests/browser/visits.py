@@ -18,7 +18,7 @@ CHART: Final = ".uh-chart[data-revision]"
 DRAWN: Final = (
     '[data-testid="stApp"][data-test-script-state="notRunning"] [data-testid="stMain"] [data-testid="stElementContainer"]'
 )
-FIRST_MS: Final = 60_000
+FIRST_MS: Final = 100_000
 
 #: What a browser may complain of, each with the reason.
 ALLOWED: Final = {
