@@ -46,7 +46,8 @@ def combined_now(selection: Selection) -> Fresh[Drawn[CombinedView]]:
     """The live part of the page at this moment, with the layers that the pills say."""
     layers = tuple(layer for layer in LAYERS if layer in (st.session_state.get("layers") or ()))
     # What one tier sees must not be drawn for another: a view without predicted levels has a name of its own.
-    name = f"{layer_name(layers)}{'+Predicted' if are_magnets_chosen() else ''}{'' if visitor().tier.has_predicted else '/plain'}"
+    has_magnets = are_magnets_chosen()
+    name = f"{layer_name(layers)}{'+Predicted' if has_magnets else ''}{'' if visitor().tier.has_predicted else '/plain'}"
     build = partial(
         build_combined, reference=cluster_reference(selection), levels=levels_now(selection), predicted=predicted_now(selection)
     )
@@ -56,7 +57,7 @@ def combined_now(selection: Selection) -> Fresh[Drawn[CombinedView]]:
         return Axes(chart.frame, chart.line, chart.book) if chart is not None else None
 
     def draw(view: CombinedView, colours: ThemeName, over: Overlay) -> Drawn[CombinedView]:
-        return draw_combined(view, colours, layers=layers, has_magnets=are_magnets_chosen(), over=over)
+        return draw_combined(view, colours, layers=layers, has_magnets=has_magnets, over=over)
 
     wanted = wanted_of(selection, has_liquidations="Liquidations" in layers)
     fresh = now_over(f"combined/{name}", selection, build, draw, wanted, axes_of=axes_of)

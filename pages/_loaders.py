@@ -14,6 +14,7 @@ import streamlit as st
 from _access import enforce
 from _figures import Drawn
 from _moment import shown
+from _progress import every_at, is_long, long_words, now_at
 
 from services import runtime as runtimes
 from services.charts.inputs import ThemeName
@@ -68,11 +69,15 @@ def now(
     build: Callable[[ViewContext, Selection, int, str], Built],
     draw: Callable[[Built, ThemeName], Drawn[Built]],
 ) -> Fresh[Drawn[Built]]:
-    """What is built under `name` at this moment, remade when the live state or the clock's column has changed."""
+    """What is built under `name` at this moment, remade when the live state or the clock's column has changed.
+
+    A long window's by a job: raises StillReading until it is there (_progress.py).
+    """
     enforce(name, selection)
     here = desk()
     colours = theme()
-    return here.now(
+    return now_at(
+        here,
         name,
         selection,
         lambda now_us: draw(build(here.context, selection, now_us, selection.name), colours),
@@ -86,7 +91,19 @@ def every(name: str, selection: Selection, seconds: float, build: Callable[[View
     return desk().every(name, selection, seconds, build)
 
 
+def every_patiently(
+    name: str, selection: Selection, seconds: float, build: Callable[[ViewContext, Selection, int], Built], *, words: str
+) -> Fresh[Built]:
+    """As `every`, by a job: raises StillReading while what `words` name is read for the first time (_progress.patiently)."""
+    enforce(name, selection)
+    here = desk()
+    return every_at(here, name, selection, seconds, lambda: here.every(name, selection, seconds, build), words=words)
+
+
 def cluster_reference(selection: Selection) -> ClusterReference | Lacking:
     """What clusters of the selection's window are scored against, remade once a minute and shared by all price ranges."""
     build = partial(build_cluster_reference, stored_exchanges=desk().runtime.settings.exchanges)
-    return every("cluster_reference", replace(selection, range_pct=None), 60.0, build).value
+    chosen = replace(selection, range_pct=None)
+    if is_long(chosen):
+        return every_patiently("cluster_reference", chosen, 60.0, build, words=f"former windows of {long_words(chosen)}").value
+    return every("cluster_reference", chosen, 60.0, build).value

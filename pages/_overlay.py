@@ -10,6 +10,7 @@ import streamlit as st
 from _access import enforce
 from _figures import Drawn
 from _loaders import desk, theme
+from _progress import now_at
 
 from services.charts.inputs import HeatMatrix, PriceLine, ThemeName, View
 from services.charts.overlay_inputs import Overlay
@@ -98,4 +99,4 @@ def now_over(
         )
         return draw(view, colours, over)
 
-    return here.now(name, selection, make, variant=f"{wanted.name}/{colours}")
+    return now_at(here, name, selection, make, variant=f"{wanted.name}/{colours}")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from _figures import Drawn
-from _loaders import desk, every, now
+from _loaders import desk, every, every_patiently, now
+from _progress import StillReading, long_words
 
 from services.charts.inputs import Bubbles, ThemeName
 from services.charts.level_heatmap import LEVELS, LONG, SHORT, hide_below, level_heatmap, marks_words, sums_words
@@ -62,7 +63,10 @@ def marks_now(choice: LevelChoice) -> None:
 
     held = _kept().marks
     plain = replace(choice, leverages=None, is_signed=False, hidden_usd=0.0, range_pct=None)
-    fresh = every("predicted/marks", plain, MARKS_S, build)
+    try:
+        fresh = every_patiently("predicted/marks", plain, MARKS_S, build, words=f"liquidations of {long_words(plain)}")
+    except StillReading:  # they come with a later refresh
+        return
     held.pop(plain.place, None)
     held[plain.place] = fresh
     while len(held) > MAX_HELD:

@@ -14,6 +14,7 @@ from _live_chart import live_chart
 from _loaders import desk
 from _overlay import overlay_controls
 from _panels import combined_headline, empty_state, missing_words, notices
+from _progress import patiently
 
 from services.charts.inputs import View
 from services.views.combined import CombinedView
@@ -36,6 +37,7 @@ def frame_of(view: CombinedView) -> View | None:
 
 
 @st.fragment(run_every=chosen.refresh_s)
+@patiently("live", height=CHART_HEIGHT)
 def live() -> None:
     health = desk().runtime.health()
     notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
@@ -66,6 +68,7 @@ def live() -> None:
 
 
 @st.fragment(run_every=chosen.table_s)
+@patiently("rail")
 def rail() -> None:
     risk_rail(chosen.selection)
     predicted_rail(chosen.selection)
@@ -73,6 +76,7 @@ def rail() -> None:
 
 
 @st.fragment(run_every=chosen.table_s)
+@patiently("below")
 def below() -> None:
     tapes(chosen.selection)
 

@@ -15,6 +15,7 @@ from _live_chart import live_chart
 from _loaders import desk, theme
 from _overlay import overlay_controls
 from _panels import empty_state, missing_words, notices, tape, usd
+from _progress import patiently
 
 from services.charts.bars import totals_by_exchange
 from services.charts.inputs import Box, ExchangeTotals
@@ -59,6 +60,7 @@ chosen = controls()
 
 
 @st.fragment(run_every=chosen.refresh_s)
+@patiently("live", height=CHART_HEIGHT)
 def live() -> None:
     health = desk().runtime.health()
     place = st.container()
@@ -98,6 +100,7 @@ def live() -> None:
 
 
 @st.fragment(run_every=chosen.table_s)
+@patiently("panels")
 def panels() -> None:
     """Only the tab that is open is computed; which one is part of the URL."""
     selection, rule = chosen.selection, chosen.rule

@@ -15,6 +15,7 @@ from _live_chart import live_chart
 from _loaders import desk
 from _overlay import overlay_controls
 from _panels import empty_state, missing_words, notices
+from _progress import patiently
 
 from services.views.notices import feed_notices, waiting_text
 
@@ -28,6 +29,7 @@ chosen = controls()
 
 
 @st.fragment(run_every=chosen.refresh_s)
+@patiently("live", height=CHART_HEIGHT)
 def live() -> None:
     health = desk().runtime.health()
     notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
@@ -53,6 +55,7 @@ def live() -> None:
 
 
 @st.fragment(run_every=chosen.table_s)
+@patiently("panels")
 def panels() -> None:
     """Only the tab that is open is computed; which one is part of the URL."""
     selection = chosen.selection

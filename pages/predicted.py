@@ -11,6 +11,7 @@ from _panels import empty_state, notices
 from _predicted_figures import marks_now, page_now
 from _predicted_panels import level_controls, liquidation_map, magnets
 from _predicted_score import header, score_panel
+from _progress import patiently
 
 from services.views.notices import coverage_text, feed_notices
 from services.views.predicted_words import (
@@ -29,6 +30,7 @@ chosen = controls()
 
 
 @st.fragment(run_every=chosen.table_s)
+@patiently("top")
 def top() -> None:
     health = desk().runtime.health()
     notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
@@ -39,6 +41,7 @@ def top() -> None:
 
 
 @st.fragment(run_every=chosen.refresh_s)
+@patiently("live", height=CHART_HEIGHT)
 def live() -> None:
     fresh = page_now(choice_of_controls)
     view = fresh.value.view
@@ -52,6 +55,7 @@ def live() -> None:
 
 
 @st.fragment(run_every=chosen.table_s)
+@patiently("panels")
 def panels() -> None:
     fresh = page_now(choice_of_controls)
     view = fresh.value.view

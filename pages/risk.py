@@ -9,6 +9,7 @@ from _controls import controls
 from _downloads import downloads
 from _loaders import desk
 from _panels import notices
+from _progress import patiently
 from _risk_books import cascade_gap, concentration, stress
 from _risk_losses import tail
 from _risk_panels import cascade, overall
@@ -35,6 +36,7 @@ def losses() -> None:
 
 
 @st.fragment(run_every=chosen.table_s)
+@patiently("moves")
 def moves() -> None:
     stress(chosen.selection)
 
@@ -45,11 +47,13 @@ def cascades() -> None:
 
 
 @st.fragment(run_every=chosen.table_s)
+@patiently("gap")
 def gap() -> None:
     cascade_gap(chosen.selection)
 
 
 @st.fragment(run_every=chosen.table_s)
+@patiently("few")
 def few() -> None:
     concentration(chosen.selection)
 

@@ -101,7 +101,9 @@ class Job:
         try:
             self.check()
             with telling(self):
-                self.value = self._make()
+                value = self._make()
+            self.check()
+            self.value = value
         except Cancelled:
             self.end("cancelled")
         except DashboardError as error:
@@ -267,7 +269,10 @@ class Jobs:
                 while not self._queue and not self._is_stopped:
                     self._lock.wait(_LOOK_AROUND_S)
                     self._prune()
-                if self._is_stopped:
+                    if not self._seats:  # nothing to do and nothing to let go of: the next job has a thread of its own
+                        break
+                if self._is_stopped or not self._queue:
+                    self._threads = [each for each in self._threads if each is not threading.current_thread()]
                     return
                 job = self._queue.popleft()
             job.run()
