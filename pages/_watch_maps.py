@@ -22,6 +22,7 @@ from services.views.watch_maps import SmallMap, build_small_map
 from services.views.watch_words import name_words
 
 MAX_MAPS: Final = 12
+MAP_WINDOWS: Final = ("5m", "15m", "1h", "4h", "12h", "24h")
 REBUILT_S: Final = 4.0
 _HERE: Final = Path(__file__).parent
 
@@ -40,6 +41,9 @@ def maps(chosen: Chosen, selection: Selection) -> None:
     """Draw or renew the maps; each is a link to Combined insights of its instrument."""
     kind = chosen.maps or ""
     shown = chosen.instruments[:MAX_MAPS]
+    if selection.window not in MAP_WINDOWS:
+        st.caption(f"Maps reach back 24 h at most, not {selection.window}: several of that length would take minutes to read.")
+        selection = replace(selection, window=MAP_WINDOWS[-1])
     found = [_now(replace(selection, instrument=name), kind) for name in shown]
     data = _packed("/".join(each.revision for each in found), theme(), tuple(shown), chosen.across, found)
     if len(chosen.instruments) > MAX_MAPS:
