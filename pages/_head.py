@@ -9,9 +9,10 @@ from typing import Final
 import streamlit as st
 from _access import visitor
 from _controls import controls
-from _loaders import desk, every
+from _loaders import desk, every, theme
 
 from services.access.limits import window_refusal
+from services.charts.theme import palette_of
 from services.views.header import Header, HeaderCell, build_header_row, header_of
 from services.views.selection import Selection
 
@@ -21,7 +22,14 @@ _STYLE: Final = (Path(__file__).parent / "_style.css").read_text(encoding="utf-8
 
 def style() -> None:
     """The few rules of style that config.toml cannot say. Once a run, by the shell."""
-    st.html(f"<style>{_STYLE}</style>")
+    colours = palette_of(theme())
+    tokens = {
+        "text": colours.text, "muted": colours.muted, "buy": colours.buy, "sell": colours.sell, "border": colours.border,
+        "panel": colours.panel, "good": colours.good, "warn": colours.warn, "bad": colours.bad, "focus": colours.buy,
+        "fill": colours.fill,
+    }  # fmt: skip
+    variables = "".join(f"--uh-{name}:{colour};" for name, colour in tokens.items())
+    st.html(f"<style>:root{{{variables}}}{_STYLE}</style>")
 
 
 def strip(selection: Selection) -> None:

@@ -1,4 +1,4 @@
-"""What the Liquidity page shows of the present: the books' headline, the tables under the chart, the tapes."""
+"""What the Liquidity page shows of the present: the tables under the chart, the tapes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from _tapes import iceberg_tape, whale_tape, whale_trade_tape
 from services.charts.inputs import ThemeName
 from services.charts.overlay_inputs import Overlay
 from services.views.book_marks import LAYERS, layer_name, marks_of
-from services.views.book_words import FLOW_HELP, HEADLINE_HELP, cost_rows, headline_words
+from services.views.book_words import FLOW_HELP, TOUCH_HELP, cost_rows, touch_words
 from services.views.freshness import Fresh
 from services.views.levels_view import level_lines
 from services.views.liquidity_page import LiquidityPage, build_liquidity_page
@@ -74,19 +74,11 @@ def page_now(selection: Selection) -> Fresh[Drawn[LiquidityPage]]:
     return Fresh(fresh.value, f"{layer_name(layers)}/{fresh.revision}")
 
 
-def headline(page: LiquidityPage) -> None:
-    """One block an exchange: mid, imbalance, spread, microprice."""
-    books = page.liquidity.books
-    for column, book in zip(st.columns(max(len(books), 1)), books, strict=False):
-        words = headline_words(book)
-        with column, st.container(gap=None):
-            st.metric(words.title, words.mid, delta=words.imbalance, delta_color="off", delta_arrow="off", help=HEADLINE_HELP)
-            st.caption(words.touch)
-
-
 def books(page: LiquidityPage) -> None:
     """Depth by band, then what market orders would cost and the order flow of the last minutes."""
     book_table(page.liquidity)
+    if page.liquidity.books:
+        st.caption(" · ".join(map(touch_words, page.liquidity.books)), help=TOUCH_HELP)
     for sentence in page.liquidity.unusable.values():
         st.caption(sentence)
     rows = cost_rows(page)

@@ -12,7 +12,6 @@ from services.domain.coverage import EXCHANGE_TITLES
 from services.domain.windows import from_us
 from services.domain.words import bps_words, usd_words
 from services.runtime import Runtime
-from services.views.combined import CombinedView
 from services.views.liquidity import LiquidityView
 from services.views.notices import Notice
 
@@ -23,14 +22,16 @@ def banner(runtime: Runtime) -> None:
     """On every page, always, when what is shown does not come from the real exchanges now."""
     if runtime.settings.source == "sim":
         st.markdown(
-            ":material/science: :orange-badge[SIMULATED MARKET] :orange[Every number here is made by the built-in simulator; "
-            "none comes from an exchange.]"
+            ":orange-badge[:material/science: SIMULATED MARKET] :orange[Made by the built-in simulator; nothing here comes from an "
+            "exchange.]",
+            width="content",
         )
     elif runtime.settings.source == "replay":
         name = runtime.settings.replay_file.name if runtime.settings.replay_file else "–"
         st.markdown(
-            f":material/replay: :orange-badge[REPLAY] :orange[{name} at {_speed(runtime)}, recorded "
-            f"{from_us(runtime.clock.now_us()):%Y-%m-%d %H:%M} UTC. Not the present market.]"
+            f":orange-badge[:material/replay: REPLAY] :orange[{name} at {_speed(runtime)}, recorded "
+            f"{from_us(runtime.clock.now_us()):%Y-%m-%d %H:%M} UTC. Not the present market.]",
+            width="content",
         )
 
 
@@ -114,28 +115,6 @@ def book_table(view: LiquidityView) -> None:
 
 def _imbalance_words(imbalance: float | None) -> str:
     return "–" if imbalance is None else f"{round(imbalance, 2) + 0.0:+.2f}"  # + 0.0: a balanced book is +0.00, never -0.00
-
-
-def combined_headline(view: CombinedView) -> None:
-    """The instrument in one line: price, spread, imbalance, liquidations."""
-    totals, books = view.liquidations.totals, view.liquidity.books
-    with st.container(horizontal=True, gap="medium"):
-        for book in books:
-            near = book.bands[1]
-            st.metric(
-                f"{EXCHANGE_TITLES.get(book.exchange, book.exchange)} mid",
-                f"{book.mid:,.10g}",
-                delta=f"{bps_words(book.spread_bps)} · {_imbalance_words(near.imbalance)}",
-                delta_color="off",
-                delta_arrow="off",
-                help=f"Mid price; spread; imbalance of resting notional within {near.band_bps:g} bps (−1 only asks, +1 only bids)",
-            )
-        longs, shorts = sum(total.long_usd for total in totals), sum(total.short_usd for total in totals)
-        st.metric(
-            "Liquidated", usd_words(longs + shorts), delta=f"{view.liquidations.n:,} events", delta_color="off", delta_arrow="off"
-        )
-        st.metric("Longs", usd_words(longs), help="Long positions closed by force in the window")
-        st.metric("Shorts", usd_words(shorts), help="Short positions closed by force in the window")
 
 
 def usd(number: float) -> str:

@@ -9,6 +9,7 @@ from _access import exposure, page_refusal, refused, visibility
 from _alert import alert
 from _alerts_bell import bell, page_icon
 from _controls import controls, sidebar
+from _head import style
 from _layouts import begin_at_start, layouts
 from _panels import banner, not_started
 from _time_machine import time_machine
@@ -17,8 +18,7 @@ from services import runtime as runtimes
 
 st.set_page_config(page_title="Unified Heatmap", page_icon=str(Path(__file__).parent / "favicon.png"), layout="wide")
 
-# The one rule of style that config.toml cannot say: charts want the width that the wide layout leaves empty at the sides.
-st.html("<style>.stMainBlockContainer { padding-left: 1.25rem; padding-right: 1.25rem; }</style>")
+style()
 
 page = st.navigation(
     [
@@ -105,8 +105,9 @@ else:
         layouts()
     slider_words = sidebar(runtime)
     bell(bell_place, controls().now_table_s)
-    banner(runtime)
-    time_machine(page.url_path)
+    with st.container(horizontal=True, vertical_alignment="center", key="topline"):
+        banner(runtime)
+        time_machine(page.url_path)
     exposure(runtime)
     for notice in st.session_state["_clamped"]:
         refused(notice)

@@ -9,17 +9,19 @@ from _combined_magnets import magnet_pill, predicted_rail
 from _combined_panels import combined_now, risk_rail, signal_rail, tapes
 from _controls import controls
 from _downloads import downloads
+from _head import panel, strip
 from _liquidity_panels import layer_pills
 from _live_chart import live_chart
 from _loaders import desk
 from _overlay import overlay_controls
-from _panels import combined_headline, empty_state, missing_words, notices
+from _panels import empty_state, missing_words, notices
 from _progress import patiently
 
 from services.charts.inputs import View
 from services.views.combined import CombinedView
 from services.views.key_levels_view import levels_words
 from services.views.notices import coverage_text, feed_notices, waiting_text
+from services.views.panel_words import liquidations_words
 
 CHART_HEIGHT = 600
 PANELS = (("x", "y"), ("x2", "y2"))
@@ -39,23 +41,24 @@ def frame_of(view: CombinedView) -> View | None:
 @st.fragment(run_every=chosen.refresh_s)
 @patiently("live", height=CHART_HEIGHT)
 def live() -> None:
+    strip(chosen.selection)
     health = desk().runtime.health()
     notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
-    place = st.container()
-    with st.container(horizontal=True, gap="small"):
+    sentence = st.container()
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         layer_pills()
         magnet_pill()
         overlay_controls(chosen.selection)
     fresh = belled(combined_now(chosen.selection), frame_of, axes=PANELS)
     view = fresh.value.view
-    with place:
-        combined_headline(view)
+    with sentence:
+        said = f"{liquidations_words(view.liquidations)} {levels_words(view.key_levels, decimals=view.decimals)}"
+        panel("Liquidations and liquidity.", said, explained=HEAT_HELP)
     if fresh.value.figure is None:
         empty_state(waiting_text("book", chosen.selection.instrument, chosen.selection.exchanges, health), height=CHART_HEIGHT)
         return
-    st.markdown(levels_words(view.key_levels, decimals=view.decimals), help=HEAT_HELP)
     state = live_chart(
-        fresh.value.figure, fresh.value.matrices, key="combined", height=CHART_HEIGHT, revision=fresh.revision,
+        fresh.value.figure, fresh.value.matrices, key="combined", height=CHART_HEIGHT, revision=fresh.revision, fill=True,
         unmark=unmark_of("combined"),
     )  # fmt: skip
     box_panel("combined", chosen.selection, state.selection, decimals=view.decimals)

@@ -9,6 +9,7 @@ from _alerts_marks import belled
 from _box_stats import box_panel, unmark_of
 from _controls import controls
 from _downloads import downloads
+from _head import panel, strip
 from _liquidation_panels import SMOOTHED, clusters, heat_choice, over_pills, page_now, rate
 from _liquidation_studies import coverage, leverage, trend
 from _live_chart import live_chart
@@ -22,20 +23,14 @@ from services.charts.inputs import Box, ExchangeTotals
 from services.domain.coverage import EXCHANGE_TITLES
 from services.views.liquidations import LiquidationsView
 from services.views.notices import coverage_text, feed_notices, price_kind_text, waiting_text
+from services.views.panel_words import liquidations_words
 
 CHART_HEIGHT = 620
-
-
-def headline(view: LiquidationsView) -> None:
-    long_usd = sum(total.long_usd for total in view.totals)
-    short_usd = sum(total.short_usd for total in view.totals)
-    with st.container(horizontal=True, gap="medium"):
-        st.metric(
-            "Liquidated", usd(long_usd + short_usd), help="Sum over the chosen exchanges and window; a lower bound where sampled"
-        )
-        st.metric("Longs", usd(long_usd), help="Long positions closed by force (sell orders)")
-        st.metric("Shorts", usd(short_usd), help="Short positions closed by force (buy orders)")
-        st.metric("Events", f"{view.n:,}")
+HEAT_HELP = (
+    "USD of positions closed by force, by time and price: orange longs (sold), blue shorts (bought); at the right their density "
+    "over price with its clusters. A sampled feed publishes at most one liquidation a second and instrument, so its sums are lower "
+    "bounds. Hatched: not watched. How each number is made: docs/methods.md."
+)
 
 
 def totals(view: LiquidationsView, revision: str) -> None:
@@ -62,10 +57,10 @@ chosen = controls()
 @st.fragment(run_every=chosen.refresh_s)
 @patiently("live", height=CHART_HEIGHT)
 def live() -> None:
+    strip(chosen.selection)
     health = desk().runtime.health()
     place = st.container()
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        headline_place = st.container()
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         heat_choice()
         over_pills()
         overlay_controls(chosen.selection, has_side=False)
@@ -73,8 +68,7 @@ def live() -> None:
     view = fresh.value.view
     with place:
         notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
-    with headline_place:
-        headline(view)
+        panel("Liquidations.", liquidations_words(view), explained=HEAT_HELP)
     wide, rail = st.columns([2.2, 1], gap="small")
     marked: Box | None = None
     with wide:
@@ -84,7 +78,7 @@ def live() -> None:
         else:
             state = live_chart(
                 fresh.value.figure, fresh.value.matrices, key="liquidations", height=CHART_HEIGHT, revision=fresh.revision,
-                unmark=unmark_of("liquidations"),
+                fill=True, unmark=unmark_of("liquidations"),
             )  # fmt: skip
             marked = state.selection
             if not view.n:

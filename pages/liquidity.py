@@ -8,8 +8,9 @@ import streamlit as st
 from _box_stats import box_panel, unmark_of
 from _controls import controls
 from _downloads import downloads
+from _head import panel, strip
 from _liquidity_levels import levels, levels_now
-from _liquidity_panels import books, headline, icebergs, layer_pills, page_now, whale_orders, whale_trades
+from _liquidity_panels import books, icebergs, layer_pills, page_now, whale_orders, whale_trades
 from _liquidity_studies import concentration, smart_money, toxicity
 from _live_chart import live_chart
 from _loaders import desk
@@ -18,6 +19,7 @@ from _panels import empty_state, missing_words, notices
 from _progress import patiently
 
 from services.views.notices import feed_notices, waiting_text
+from services.views.panel_words import liquidity_words
 
 CHART_HEIGHT = 600
 HEAT_WORDS = (
@@ -31,21 +33,22 @@ chosen = controls()
 @st.fragment(run_every=chosen.refresh_s)
 @patiently("live", height=CHART_HEIGHT)
 def live() -> None:
+    strip(chosen.selection)
     health = desk().runtime.health()
     notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
-    place = st.container()
+    sentence = st.container()
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         layer_pills()
         overlay_controls(chosen.selection)
     fresh = page_now(chosen.selection)
     page = fresh.value.view
-    with place:
-        headline(page)
+    with sentence:
+        panel("Resting liquidity.", liquidity_words(page), explained=f"{HEAT_WORDS}\n\n{HEAT_HELP}")
     if fresh.value.figure is None:
         empty_state(waiting_text("book", chosen.selection.instrument, chosen.selection.exchanges, health), height=CHART_HEIGHT)
         return
     state = live_chart(
-        fresh.value.figure, fresh.value.matrices, key="liquidity", height=CHART_HEIGHT, revision=fresh.revision,
+        fresh.value.figure, fresh.value.matrices, key="liquidity", height=CHART_HEIGHT, revision=fresh.revision, fill=True,
         unmark=unmark_of("liquidity"),
     )  # fmt: skip
     box_panel("liquidity", chosen.selection, state.selection, decimals=page.decimals)
@@ -78,6 +81,5 @@ def panels() -> None:
 
 
 live()
-st.caption(HEAT_WORDS, help=HEAT_HELP)
 panels()
 downloads(chosen.selection, "orderbook", "heatmap", "whales", "icebergs", "whale_trades", "trade_bars")

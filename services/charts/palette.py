@@ -118,6 +118,12 @@ class Palette:
     buy_fill: str
     sell_fill: str
     accent: str
+    border: str  # of panels, as in .streamlit/config.toml
+    panel: str
+    fill: str  # of buttons with white words
+    good: str  # states, not market sides: fresh, stale, away
+    warn: str
+    bad: str
     no_data: str
     hatch: str
     heat: tuple[str, ...]
@@ -138,6 +144,12 @@ DARK: Final = Palette(
     buy_fill="rgba(79,179,255,0.40)",
     sell_fill="rgba(255,154,61,0.40)",
     accent="#a78bfa",
+    border="#26303f",
+    panel="#141b27",
+    fill="#1f62c0",
+    good="#3fbf95",
+    warn="#f2c14e",
+    bad="#f0635c",
     no_data="rgba(132,147,168,0.16)",
     hatch="rgba(148,162,182,0.42)",
     heat=tuple(ramp(["#0f1a2e", "#1b3a6b", "#1c6a94", "#2a9d8f", "#8fce5a", "#f6e45c", "#fffbe0"])),
@@ -158,6 +170,12 @@ LIGHT: Final = Palette(
     buy_fill="rgba(11,114,196,0.32)",
     sell_fill="rgba(200,90,0,0.32)",
     accent="#6d4fd0",
+    border="#d3dae4",
+    panel="#f1f4f8",
+    fill="#1463b8",
+    good="#0f7a58",
+    warn="#8a6300",
+    bad="#c2302a",
     no_data="rgba(91,104,122,0.16)",
     hatch="rgba(91,104,122,0.45)",
     heat=tuple(ramp(["#eaf2f8", "#bcdcec", "#7cc0c8", "#3f9aa6", "#2a6a96", "#2b3f7c", "#1d1646"])),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from services.analytics.microstructure import Slippage
@@ -12,15 +11,13 @@ from services.views.answers import Lacking
 from services.views.book_numbers import OFI_WINDOWS_MIN, ORDERS_USD, BookNow, OrderFlowNow
 from services.views.liquidity_page import LiquidityPage
 
-NEAR_BPS: Final = 10.0
-WIDE_BPS: Final = 50.0
 UNKNOWN: Final = "–"
 NARROW_SPACE: Final = "\u202f"
 TIGHT_BPS: Final = 0.1  # the spread of a large instrument: four decimals tell something
-HEADLINE_HELP: Final = (
+TOUCH_HELP: Final = (
     "Mid = (bid + ask)/2. Microprice: (A·bid + B·ask)/(A + B) with the sizes B and A at the touch, less the mid: positive where "
-    "less is offered than bid. Spread in bps of the mid. Imbalance (B − A)/(B + A) of resting notional within the band: −1 only "
-    "asks, +1 only bids (docs/methods.md)."
+    "less is offered than bid. Spread in bps of the mid. Imbalance in the table: (B − A)/(B + A) of resting notional within "
+    "the band, −1 only asks, +1 only bids (docs/methods.md)."
 )
 FLOW_HELP: Final = (
     "Order-flow imbalance (Cont, Kukanov & Stoikov 2014): what was added to the best bid or taken from the best ask, less the "
@@ -28,27 +25,12 @@ FLOW_HELP: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Headline:
-    """One exchange's block: its title, the mid, and two short lines under it."""
-
-    title: str
-    mid: str
-    imbalance: str
-    touch: str
-
-
-def headline_words(book: BookNow) -> Headline:
-    """The block of one exchange."""
+def touch_words(book: BookNow) -> str:
+    """ "Binance: spread 0.0351 bps, microprice mid +0.0000 bps"."""
     decimals = 4 if book.spread_bps < TIGHT_BPS else 2
-    micro, near, wide = book.microprice_bps, book.band(NEAR_BPS), book.band(WIDE_BPS)
+    micro = book.microprice_bps
     micro_words = UNKNOWN if isinstance(micro, Lacking) else f"mid {signed_bps(micro, decimals=decimals)}"
-    return Headline(
-        title=f"{EXCHANGE_TITLES.get(book.exchange, book.exchange)} mid",
-        mid=f"{book.mid:,.10g}",
-        imbalance=f"imbalance {signed(near.imbalance)} at {near.band_bps:g}, {signed(wide.imbalance)} at {wide.band_bps:g} bps",
-        touch=f"spread {bps_words(book.spread_bps)}, microprice {micro_words}",
-    )
+    return f"{EXCHANGE_TITLES.get(book.exchange, book.exchange)}: spread {bps_words(book.spread_bps)}, microprice {micro_words}"
 
 
 def cost_rows(page: LiquidityPage) -> list[dict[str, str]]:

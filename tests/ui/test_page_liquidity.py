@@ -14,7 +14,7 @@ from services.runtime import Runtime
 from services.views.book_marks import LAYERS
 from tests.finding_rows import NAN, iceberg, minute, whale, whale_trade
 from tests.store_rows import MINUTE, SECOND
-from tests.ui.test_pages import busy_runtime, charts, sentences
+from tests.ui.test_pages import busy_runtime, charts, sentences, strips
 from tests.ui.world import NOW_US, THIS_MINUTE_US, SwitchedStore
 
 PAGE = "liquidity.py"
@@ -73,12 +73,12 @@ def test_every_tab_renders_before_anything_came_and_with_findings(open_page: Ope
         desks.forget()
 
 
-def test_the_headline_has_a_block_for_each_exchange(open_page: Open) -> None:
+def test_the_strip_says_the_price_and_the_table_each_exchange(open_page: Open) -> None:
     page = open_page(busy_runtime(), PAGE)
-    assert [metric.label for metric in page.metric] == ["Binance mid", "OKX mid", "Bybit mid"]
-    assert [metric.value for metric in page.metric] == ["57,000", "57,001", "57,002"]
-    assert page.metric[0].delta == "imbalance +0.00 at 10, +0.00 at 50 bps"
-    assert "spread 0.0351 bps, microprice mid +0.0000 bps" in words(page)
+    (strip,) = strips(page)
+    assert ">57,000<" in strip.replace(".0<", "<").replace(".00<", "<")
+    assert "Binance: spread 0.0351 bps, microprice mid +0.0000 bps" in words(page)
+    assert page.dataframe[0].value["Exchange"].tolist() == ["Binance", "OKX", "Bybit"]
 
 
 def test_the_cost_table_says_where_the_known_book_ends(open_page: Open) -> None:
@@ -172,7 +172,7 @@ def test_a_book_that_is_crossed_is_said_and_not_counted(open_page: Open) -> None
     runtime = busy_runtime()
     runtime.live.set_book(book([(57_002, 1.0)], [(57_001, 1.0)]), exchange="binance", instrument="BTC-USDT-PERP")
     page = open_page(runtime, PAGE)
-    assert [metric.label for metric in page.metric] == ["OKX mid", "Bybit mid"]
+    assert page.dataframe[0].value["Exchange"].tolist() == ["OKX", "Bybit"]
     assert "The book was crossed" in words(page)
 
 

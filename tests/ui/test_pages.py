@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -50,7 +51,23 @@ def charts(page: AppTest) -> list[str]:
     return [element.key for element in page.main.get("bidi_component")]
 
 
+LIQUIDATED = re.compile(
+    r"(?P<Liquidated>[\d.]+ ?\w? \$) liquidated in \w+: longs (?P<Longs>[^,]+), shorts (?P<Shorts>[^,]+), (?P<Events>[\d,]+) event"
+)
+
+
+def strips(page: AppTest) -> list[str]:
+    """The markup of the instrument's strip."""
+    return [element.proto.body for element in page.get("html") if 'class="uh-strip"' in element.proto.body]
+
+
 def metric(page: AppTest, label: str) -> str:
+    """A number of the page: of what was liquidated, as the line over the picture says it, else of a metric."""
+    if label in LIQUIDATED.groupindex:
+        told = sentences(page).replace("\u202f", " ")
+        said = LIQUIDATED.search(told)
+        assert said or "Nothing liquidated in" in told
+        return said[label] if said else "0"
     (found,) = [element.value for element in page.metric if element.label == label]
     return str(found).replace("\u202f", " ")
 

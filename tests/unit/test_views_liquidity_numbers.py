@@ -12,7 +12,7 @@ from services.ports import BookView
 from services.views.answers import Lacking
 from services.views.book_marks import LAYERS, N_ICEBERGS_DRAWN, layer_name, marks_of
 from services.views.book_numbers import book_now, concentrations, order_flow_now, usable_mid
-from services.views.book_words import cost_rows, headline_words, signed, signed_bps
+from services.views.book_words import cost_rows, signed, signed_bps, touch_words
 from services.views.concentration_words import concentration_rows
 from services.views.liquidity import build_liquidity
 from services.views.liquidity_page import build_liquidity_page
@@ -98,11 +98,9 @@ def test_the_smallest_and_the_largest_prices_cost_the_same_in_bps(tick: float) -
         found.band(7.0)
 
 
-def test_the_headline_says_mid_imbalance_spread_and_microprice() -> None:
-    words = headline_words(book_now(book_view()))
-    assert (words.title, words.mid) == ("Binance mid", "57,000")
-    assert words.imbalance == "imbalance +0.00 at 10, +0.00 at 50 bps"
-    assert words.touch.replace("\u202f", " ") == "spread 0.0351 bps, microprice mid +0.0000 bps"
+def test_the_touch_says_spread_and_microprice() -> None:
+    told = touch_words(book_now(book_view()))
+    assert told.replace("\u202f", " ") == "Binance: spread 0.0351 bps, microprice mid +0.0000 bps"
     assert (signed(None), signed(-0.001), signed(0.126)) == ("–", "+0.00", "+0.13")
     assert (signed_bps(-0.00001, decimals=4), signed_bps(-3.2, decimals=2)) == ("+0.0000\u202fbps", "-3.20\u202fbps")
 
