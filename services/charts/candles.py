@@ -1,4 +1,4 @@
-"""Candles over a heatmap: a handful of paths however many there are, legible on any heat, with holes where nothing was seen."""
+"""Candles over a heatmap, legible on any heat, holes where nothing was seen, the running and partly watched ones told apart."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from services.charts.inputs import BoolArray, FloatArray, TimeArray, View
+from services.charts.inputs import FloatArray, TimeArray, View
 from services.charts.overlay_inputs import Candles
 from services.charts.theme import Json, palette_of
 from services.domain.words import price_words, usd_words
 
-_BODY_SHARE: Final = 0.68  # of the timeframe
+_BODY_SHARE: Final = 0.68  # of the timeframe; theme.template has the same for Plotly's
 _HOVER_STOPS: Final = 5  # points of a candle at which its words are found, from its low to its high
 _WIDTH_PX: Final = 1.5
 
@@ -29,33 +29,66 @@ def candles_words(candles: Candles) -> str:
 
 
 def candle_traces(view: View, candles: Candles, *, axes: tuple[str, str]) -> list[Json]:
-    """At most seven traces of one path each: halo, rising (hollow), falling (filled), the same faint, the running one, the words.
+    """At most five traces: halo, whole candles, partly watched ones (faint), the running one (dotted) and its words.
 
-    Blue and hollow where the close is not below the open, orange and filled where it is: told apart without colour as well.
+    Blue and hollow where the close is above the open, orange and filled where it is below: told apart without colour as well; where
+    both are equal it counts as Plotly has it, as the candle before. Plotly draws a candle of its own trace as one node, but each
+    stroke between two holes of a broken line, which five to a candle would be: the running one alone is made of those.
     """
     if not len(candles):
         return []
     colours = palette_of(view.theme)
-    is_rising = candles.close >= candles.open
-    is_running, is_partial = candles.is_running, candles.is_partial
-    shared: Json = {"type": "scatter", "mode": "lines", "xaxis": axes[0], "yaxis": axes[1], "hoverinfo": "skip"}
-    x, y = _outlines(candles, np.arange(len(candles)))
-    halo = {"x": x, "y": y, "fill": "toself", "fillcolor": colours.halo, "line": {"color": colours.halo, "width": _WIDTH_PX + 2.4}}
-    traces = [shared | halo]
-    for is_bought in (True, False):
-        colour = colours.buy if is_bought else colours.sell
-        fill = {"fill": "toself", "fillcolor": colours.plot if is_bought else colour}
-        looks: tuple[tuple[BoolArray, Json], ...] = (
-            (~is_running & ~is_partial, {**fill, "line": {"color": colour, "width": _WIDTH_PX}}),
-            (~is_running & is_partial, {"opacity": 0.5, "line": {"color": colour, "width": _WIDTH_PX}}),
-            (is_running, {"line": {"color": colour, "width": _WIDTH_PX, "dash": "dot"}}),
+    whole = np.flatnonzero(~candles.is_running & ~candles.is_partial)
+    partial = np.flatnonzero(~candles.is_running & candles.is_partial)
+    running = np.flatnonzero(candles.is_running)
+    words = hover_words(candles)
+    traces = [_halo(candles, axes) | {"fillcolor": colours.halo}]
+    looks: tuple[tuple[TimeArray, Json], ...] = ((whole, {}), (partial, {"opacity": 0.5}))
+    for rows, look in looks:
+        if rows.size:
+            told = {"text": [words[row] for row in rows.tolist()], "hoverinfo": "text", "name": candles.label}
+            hollow, filled = _look(colours.buy, colours.plot), _look(colours.sell, colours.sell)
+            traces.append({**_sticks(candles, rows, axes), **told, **look, "increasing": hollow, "decreasing": filled})
+    if running.size:
+        colour = colours.buy if candles.close[running[-1]] >= candles.open[running[-1]] else colours.sell
+        x, y = _outlines(candles, running)
+        stroke: Json = {"type": "scatter", "mode": "lines", "xaxis": axes[0], "yaxis": axes[1], "hoverinfo": "skip", "x": x, "y": y}
+        traces.append(stroke | {"line": {"color": colour, "width": _WIDTH_PX, "dash": "dot"}})
+        traces.append(_words_trace(view, candles, running, words, axes))
+    return traces
+
+
+def _halo(candles: Candles, axes: tuple[str, str]) -> Json:
+    """A dark ground under bodies and wicks, a little wider than they are: one filled path, because it has no strokes."""
+    middle = (candles.starts_us + candles.step_us / 2) / 1_000.0
+    body_ms, wick_ms = (candles.step_us / 1_000.0 * share / 2 for share in (_BODY_SHARE + 0.22, 0.3))
+    bodies = (np.minimum(candles.open, candles.close), np.maximum(candles.open, candles.close), body_ms)
+    parts = []
+    for bottom, top, half_ms in (bodies, (candles.low, candles.high, wick_ms)):
+        left, right, hole = middle - half_ms, middle + half_ms, np.full(len(middle), np.nan)
+        parts.append(
+            (np.column_stack((left, left, right, right, left, hole)), np.column_stack((bottom, top, top, bottom, bottom, hole)))
         )
-        for which, look in looks:
-            rows = np.flatnonzero(which & (is_rising == is_bought))
-            if rows.size:
-                x, y = _outlines(candles, rows)
-                traces.append({**shared, "x": x, "y": y, **look})
-    return [*traces, _words_trace(view, candles, axes)]
+    x, y = (np.concatenate([part[which].ravel() for part in parts]) for which in (0, 1))
+    return {
+        "type": "scatter", "mode": "none", "xaxis": axes[0], "yaxis": axes[1], "x": x, "y": y,
+        "fill": "toself", "hoverinfo": "skip",
+    }  # fmt: skip
+
+
+def _look(line: str, fill: str) -> Json:
+    return {"line": {"color": line, "width": _WIDTH_PX}, "fillcolor": fill}
+
+
+def _sticks(candles: Candles, rows: TimeArray, axes: tuple[str, str]) -> Json:
+    """The chosen candles as Plotly's own trace, in the middle of their spans.
+
+    An empty one a step before the first keeps them a step wide where no two neighbours are among them.
+    """
+    middle = (candles.starts_us[rows] + candles.step_us / 2) / 1_000.0
+    first = [middle[0] - candles.step_us / 1_000.0]
+    prices = {name: np.append(getattr(candles, name)[rows], np.nan) for name in ("open", "high", "low", "close")}
+    return {"type": "candlestick", "xaxis": axes[0], "yaxis": axes[1], "x": np.append(middle, first), "whiskerwidth": 0, **prices}
 
 
 def _outlines(candles: Candles, rows: TimeArray) -> tuple[FloatArray, FloatArray]:
@@ -72,20 +105,19 @@ def _outlines(candles: Candles, rows: TimeArray) -> tuple[FloatArray, FloatArray
     return x.ravel(), y.ravel()
 
 
-def _words_trace(view: View, candles: Candles, axes: tuple[str, str]) -> Json:
-    """Points without ink along each candle, where its words are found."""
-    middle = (candles.starts_us + candles.step_us / 2) / 1_000.0
+def _words_trace(view: View, candles: Candles, rows: TimeArray, words: Sequence[str], axes: tuple[str, str]) -> Json:
+    """Points without ink along the chosen candles, where their words are found."""
+    middle = (candles.starts_us[rows] + candles.step_us / 2) / 1_000.0
     share = np.linspace(0.0, 1.0, _HOVER_STOPS)
-    prices = candles.low[:, None] + (candles.high - candles.low)[:, None] * share[None, :]
-    words = hover_words(candles)
+    prices = candles.low[rows, None] + (candles.high - candles.low)[rows, None] * share[None, :]
     return {
         "type": "scatter",
         "mode": "lines",
         "xaxis": axes[0],
         "yaxis": axes[1],
-        "x": np.repeat(middle, _HOVER_STOPS + 1),
-        "y": np.column_stack((prices, np.full(len(candles), np.nan))).ravel(),
-        "text": [each for each in words for _ in range(_HOVER_STOPS + 1)],
+        "x": np.repeat(middle, _HOVER_STOPS),
+        "y": prices.ravel(),
+        "text": [words[row] for row in rows.tolist() for _ in range(_HOVER_STOPS)],
         "line": {"width": 0, "color": palette_of(view.theme).line},
         "name": candles.label,
         "hovertemplate": "%{text}<extra></extra>",

@@ -47,6 +47,7 @@ def template(theme: ThemeName) -> Json:
             "dragmode": "zoom",
             "showlegend": False,
             "bargap": 0.35,
+            "boxgap": 0.32,  # of candles
             "hoverlabel": {
                 "bgcolor": colours.background,
                 "bordercolor": colours.muted,
@@ -99,6 +100,7 @@ def time_axis(view: View, *, domain: list[float], anchor: str = "y", nticks: int
     """Date axis over the window of the view; `{tz}` in a note is replaced by the name of the visitor's zone."""
     return {
         **date_axis(nticks=nticks),
+        "rangeslider": {"visible": False},  # candles would bring one
         "domain": domain,
         "anchor": anchor,
         "range": [view.start_us / 1_000.0, view.end_us / 1_000.0],

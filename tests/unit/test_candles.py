@@ -154,19 +154,31 @@ def test_a_candle_that_was_partly_watched_is_faint_and_says_so() -> None:
 
 def test_rising_candles_are_hollow_and_falling_ones_filled() -> None:
     rows = [bar(T0, open=100.0, close=101.0), bar(T0 + MINUTE, open=101.0, close=100.0)]
-    made = candles_of(rows)
-    halo, rising, falling, words = candle_traces(a_view(), made, axes=("x2", "y2"))
-    assert rising["line"]["color"] != rising["fillcolor"]
-    assert falling["line"]["color"] == falling["fillcolor"]
-    assert {trace["xaxis"] for trace in (halo, rising, falling, words)} == {"x2"}
-    assert len(halo["x"]) == 2 * 12
-    assert words["hovertemplate"] == "%{text}<extra></extra>"
-    assert words["text"][0] == "<b>Binance 1m</b><br>O 100.000<br>H 104.000<br>L 98.000<br>C 101.000<br>15.8\u202f$ traded, 95% by buyers"
+    halo, sticks = candle_traces(a_view(), candles_of(rows), axes=("x2", "y2"))
+    assert sticks["increasing"]["line"]["color"] != sticks["increasing"]["fillcolor"]
+    assert sticks["decreasing"]["line"]["color"] == sticks["decreasing"]["fillcolor"]
+    assert sticks["increasing"]["line"]["color"] != sticks["decreasing"]["line"]["color"]
+    assert {trace["xaxis"] for trace in (halo, sticks)} == {"x2"}
+    assert halo["mode"] == "none"
+    assert len(halo["x"]) == len(halo["y"]) == 2 * 2 * 6  # a body and a wick each
+    assert np.nanmin(halo["y"]) == 98.0
+    assert np.nanmax(halo["y"]) == 104.0
+    assert sticks["text"] == [
+        "<b>Binance 1m</b><br>O 100.000<br>H 104.000<br>L 98.000<br>C 101.000<br>15.8\u202f$ traded, 95% by buyers",
+        "<b>Binance 1m</b><br>O 101.000<br>H 104.000<br>L 98.000<br>C 100.000<br>15.8\u202f$ traded, 95% by buyers",
+    ]
+
+
+def test_candles_stand_in_the_middle_of_their_span_and_an_empty_one_keeps_them_a_step_wide() -> None:
+    _, sticks = candle_traces(a_view(), candles_of([bar(T0), bar(T0 + 5 * MINUTE)]), axes=("x", "y"))
+    assert sticks["x"].tolist() == [(T0 + at_us) / 1_000 for at_us in (MINUTE // 2, 5 * MINUTE + MINUTE // 2, -MINUTE // 2)]
+    assert np.isnan(sticks["open"][-1])
+    assert not np.isnan(sticks["open"][:-1]).any()
 
 
 def test_the_number_of_traces_does_not_grow_with_the_candles() -> None:
     rows = [bar(T0 + k * SECOND, open=100.0, close=100.0 + (-1) ** k) for k in range(0, 600, 2)]
-    assert len(candle_traces(a_view(), candles_of(rows, step_us=2 * SECOND), axes=("x", "y"))) <= 8
+    assert len(candle_traces(a_view(), candles_of(rows, step_us=2 * SECOND), axes=("x", "y"))) <= 5
 
 
 # --- from the store and the live state -----------------------------------------------------------------------------------
