@@ -13,6 +13,7 @@ from services.charts.theme import Json, palette_of
 from services.domain.words import price_words, usd_words
 
 _BODY_SHARE: Final = 0.68  # of the timeframe; theme.template has the same for Plotly's
+MOST_WITH_HALO: Final = 200  # a halo doubles the nodes; narrower candles than those of 200 have little room for it
 _HOVER_STOPS: Final = 5  # points of a candle at which its words are found, from its low to its high
 _WIDTH_PX: Final = 1.5
 
@@ -29,7 +30,7 @@ def candles_words(candles: Candles) -> str:
 
 
 def candle_traces(view: View, candles: Candles, *, axes: tuple[str, str]) -> list[Json]:
-    """At most five traces: halo, whole candles, partly watched ones (faint), the running one (dotted) and its words.
+    """At most five traces: halo (of up to 200 candles), whole candles, partly watched ones (faint), the running one (dotted) and its words.
 
     Blue and hollow where the close is above the open, orange and filled where it is below: told apart without colour as well; where
     both are equal it counts as Plotly has it, as the candle before. Plotly draws a candle of its own trace as one node, but each
@@ -42,7 +43,9 @@ def candle_traces(view: View, candles: Candles, *, axes: tuple[str, str]) -> lis
     partial = np.flatnonzero(~candles.is_running & candles.is_partial)
     running = np.flatnonzero(candles.is_running)
     words = hover_words(candles)
-    traces = [_halo(candles, axes) | {"fillcolor": colours.halo}]
+    halo = _look(colours.halo, colours.halo, width_px=_WIDTH_PX + 2.4)
+    under = {"hoverinfo": "skip", "increasing": halo, "decreasing": halo}
+    traces = [_sticks(candles, np.arange(len(candles)), axes) | under] if len(candles) <= MOST_WITH_HALO else []
     looks: tuple[tuple[TimeArray, Json], ...] = ((whole, {}), (partial, {"opacity": 0.5}))
     for rows, look in looks:
         if rows.size:
@@ -58,26 +61,8 @@ def candle_traces(view: View, candles: Candles, *, axes: tuple[str, str]) -> lis
     return traces
 
 
-def _halo(candles: Candles, axes: tuple[str, str]) -> Json:
-    """A dark ground under bodies and wicks, a little wider than they are: one filled path, because it has no strokes."""
-    middle = (candles.starts_us + candles.step_us / 2) / 1_000.0
-    body_ms, wick_ms = (candles.step_us / 1_000.0 * share / 2 for share in (_BODY_SHARE + 0.22, 0.3))
-    bodies = (np.minimum(candles.open, candles.close), np.maximum(candles.open, candles.close), body_ms)
-    parts = []
-    for bottom, top, half_ms in (bodies, (candles.low, candles.high, wick_ms)):
-        left, right, hole = middle - half_ms, middle + half_ms, np.full(len(middle), np.nan)
-        parts.append(
-            (np.column_stack((left, left, right, right, left, hole)), np.column_stack((bottom, top, top, bottom, bottom, hole)))
-        )
-    x, y = (np.concatenate([part[which].ravel() for part in parts]) for which in (0, 1))
-    return {
-        "type": "scatter", "mode": "none", "xaxis": axes[0], "yaxis": axes[1], "x": x, "y": y,
-        "fill": "toself", "hoverinfo": "skip",
-    }  # fmt: skip
-
-
-def _look(line: str, fill: str) -> Json:
-    return {"line": {"color": line, "width": _WIDTH_PX}, "fillcolor": fill}
+def _look(line: str, fill: str, *, width_px: float = _WIDTH_PX) -> Json:
+    return {"line": {"color": line, "width": width_px}, "fillcolor": fill}
 
 
 def _sticks(candles: Candles, rows: TimeArray, axes: tuple[str, str]) -> Json:
