@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from services.domain.layouts import Layout
 from services.runtime import Runtime
 from tests.store_rows import BTC, ETH, T0
+from tests.ui.test_page_access import tiers_runtime, told, visit  # noqa: F401
 from tests.ui.test_pages import busy_runtime, charts, sentences
 from tests.ui.world import SwitchedStore, runtime_of, settings_of
 
@@ -111,3 +112,29 @@ def test_the_list_of_layouts_is_in_the_sidebar_and_says_when_the_store_is_away(o
     away = open_page(runtime)
     assert not away.exception
     assert any("Layouts are not known now" in each.value for each in away.sidebar.caption)
+
+
+@pytest.mark.parametrize(("tier", "n_rows", "has_day"), [("free", 2, False), ("pro", 10, True), ("vip", 12, True)])
+def test_a_tier_sees_its_own_instruments_and_no_further_back_than_it_may(
+    visit: Open,  # noqa: F811
+    drawn: list[dict[str, Any]],
+    tier: str,
+    n_rows: int,
+    has_day: bool,
+) -> None:
+    others = ",".join(f"C{number:02}USDT" for number in range(11))
+    runtime = tiers_runtime(tier, symbols=f"BTCUSDT,{others}")
+    page = visit(runtime, "watchlist.py", told())
+    assert not page.exception
+    rows = drawn[-1]["rows"]
+    assert len(rows) == n_rows
+    assert rows[0]["id"] == BTC
+    refused = "needs tier pro" in rows[0]["cells"]["liq_24h"].get("m", "")
+    assert refused != has_day
+
+
+def test_who_is_not_signed_in_is_told_to_before_saving_a_layout(visit: Open) -> None:  # noqa: F811
+    page = visit(tiers_runtime(), "watchlist.py")
+    assert not page.exception
+    assert any("Sign in to save" in each.value for each in page.sidebar.caption)
+    assert page.sidebar.get("bidi_component") == []
