@@ -27,6 +27,7 @@ from benchmarks.browser.visits import ARGUMENTS, CHROMIUM, HEAT, settled
 from benchmarks.browser.watching import Cost, Watched, refresh_cost
 from tests.browser.running import SimulatedApp
 from tests.browser.seeded import seed_past
+from tests.browser.visits import SEEN_TOUR
 from tests.chaos.app_process import eventually, free_port
 
 ROOT: Final = Path(__file__).parents[2]
@@ -58,6 +59,7 @@ def row(name: str, watched: Watched, cost: Cost) -> str:
 @contextmanager
 def visit(browser: Browser, url: str, theme: str = "dark") -> Iterator[Watched]:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=theme)
+    context.add_init_script(SEEN_TOUR)
     try:
         watched = Watched.open(context)
         watched.page.goto(url)

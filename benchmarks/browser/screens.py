@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ from typing import Final
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import TimeoutError as NotInTime
 
 from benchmarks.browser.visits import ARGUMENTS, CHROMIUM, HEAT, settled
 from db.connect import open_store
@@ -27,6 +29,7 @@ from services.clock import SystemClock
 from services.domain.alerts import LOCAL_OWNER
 from tests.browser.running import SimulatedApp
 from tests.browser.seeded import seed_past
+from tests.browser.visits import SEEN_TOUR
 
 ROOT: Final = Path(__file__).parents[2]
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "ADAUSDT", "BNBUSDT")
@@ -46,28 +49,48 @@ class Scene:
     path: str
     act: Callable[[Page], None] | None = None
     has_heat: bool = True
-    kept: tuple[tuple[int, str], ...] = ((390, "dark"), (1440, "dark"), (1440, "light"), (2560, "dark"))
+    kept: tuple[tuple[int, str], ...] = ()
 
 
 def _opened_alert(page: Page) -> None:
     """The newest alert's evidence."""
     page.get_by_role("tab", name="History").click()
     row = page.get_by_test_id("stMain").get_by_test_id("stExpander").filter(has_text=f"{BTC}/long").first
-    row.wait_for(timeout=20_000)
+    row.wait_for(timeout=60_000)
     row.locator("summary").click()
-    page.get_by_text("What it was raised on").wait_for(timeout=20_000)
+    page.get_by_text("What it was raised on").wait_for(timeout=60_000)
 
 
+def _shown_past(page: Page) -> None:
+    """The time machine's bar, a little before now."""
+    page.get_by_role("button", name="Time machine").click()
+    page.locator(".st-key-time_machine").wait_for(timeout=60_000)
+
+
+def _marked(page: Page) -> None:
+    """A box on the heatmap, and what lies in it."""
+    page.locator(".uh-chart-stage").first.focus()
+    for key in ("End", *["Shift+ArrowLeft"] * 20, "Space", *["Shift+ArrowRight"] * 14, *["Shift+ArrowUp"] * 4, "Space"):
+        page.keyboard.press(key)
+    page.locator(".st-key-box_liquidity").wait_for(timeout=60_000)
+
+
+DESK: Final = ((1440, "dark"), (1440, "light"))
+ALL: Final = ((390, "dark"), *DESK, (2560, "dark"))
 SCENES: Final = (
-    Scene("combined", ""),
-    Scene("liquidations", "liquidations?window=1h"),
-    Scene("liquidity", "liquidity"),
-    Scene("predicted", "predicted?window=24h"),
-    Scene("risk", "risk", has_heat=False),
-    Scene("alerts", "alerts", has_heat=False),
-    Scene("alert_evidence", "alerts", act=_opened_alert, has_heat=False),
-    Scene("validation", "validation", has_heat=False, kept=((1440, "dark"), (1440, "light"))),
-    Scene("feed_health", "feed_health", has_heat=False, kept=((390, "dark"), (1440, "dark"), (1440, "light"))),
+    Scene("combined", "", kept=ALL),
+    Scene("liquidity", "liquidity?window=15m", kept=ALL),
+    Scene("liquidations", "liquidations?window=1h", kept=ALL),
+    Scene("predicted", "predicted", kept=ALL),
+    Scene("watchlist", "watchlist", has_heat=False, kept=ALL),
+    Scene("compare", "compare", has_heat=False, kept=DESK),
+    Scene("risk", "risk", has_heat=False, kept=((390, "dark"), *DESK)),
+    Scene("alerts", "alerts", has_heat=False, kept=((390, "dark"), *DESK)),
+    Scene("alert_evidence", "alerts", act=_opened_alert, has_heat=False, kept=((390, "dark"), (1440, "dark"))),
+    Scene("validation", "validation", has_heat=False, kept=DESK),
+    Scene("feed_health", "feed_health", has_heat=False, kept=((390, "dark"), (1440, "dark"))),
+    Scene("time_machine", "liquidity?window=15m", act=_shown_past, kept=((390, "dark"), (1440, "dark"))),
+    Scene("selection", "liquidity?window=15m&paused=true", act=_marked, kept=((1440, "dark"),)),
 )
 
 
@@ -106,11 +129,12 @@ def take(browser: Browser, app: SimulatedApp, scene: Scene, width: int, theme: s
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]}, color_scheme=theme, is_mobile=is_phone, has_touch=is_phone
     )
+    context.add_init_script(SEEN_TOUR)
     try:
         page = context.new_page()
         page.goto(f"{app.url}/{scene.path}")
         if scene.has_heat:
-            page.wait_for_selector(HEAT, timeout=60_000)
+            page.wait_for_selector(HEAT, timeout=120_000)
         settled(page)
         if scene.act is not None:
             scene.act(page)
@@ -143,7 +167,7 @@ def main(given: Sequence[str] | None = None) -> int:
     place = Path(tempfile.mkdtemp(prefix="screens-"))
     try:
         if arguments.past:
-            shutil.copytree(arguments.past, place / "data", ignore=shutil.ignore_patterns("postmaster.*", ".s.PGSQL*"))
+            subprocess.run(["cp", "-a", str(arguments.past), str(place / "data")], check=True)  # the server owns its files
         seed_past(place / "data", SYMBOLS, n_bursts=14)
         write_rules(place / "data")
         with SimulatedApp(place / "data", HEATMAP_SYMBOLS=",".join(SYMBOLS)) as app, sync_playwright() as playwright:
@@ -153,7 +177,11 @@ def main(given: Sequence[str] | None = None) -> int:
             app.fault("cascade", symbol="BTCUSDT", position_side="long", count=60)
             time.sleep(75.0)  # until that minute is over
             for scene, width, theme in wanted(arguments):
-                picture = packed(take(browser, app, scene, width, theme))
+                try:
+                    picture = packed(take(browser, app, scene, width, theme))
+                except NotInTime as error:
+                    sys.stdout.write(f"{scene.name}_{theme}_{width} was not drawn: {str(error).splitlines()[0]}\n")
+                    continue
                 path = arguments.out / f"{scene.name}_{theme}_{width}.png"
                 path.write_bytes(picture)
                 sys.stdout.write(f"{path.name}  {len(picture) / 1_000:.0f} kB\n")

@@ -12,11 +12,11 @@ from playwright.sync_api import Browser, Page, expect
 from services.clock import SystemClock
 from tests.browser.running import SimulatedApp
 from tests.browser.seeded import seed_past
+from tests.browser.visits import FIRST_MS, no_complaints, opened
 from tests.store_rows import MINUTE, SECOND
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 THE_RULE = "alert_z=4&alert_minutes=1+min&alert_side=Longs"
-FIRST_MS = 30_000
 SCORED_MS = 120_000  # at once in the minute that follows the stored past; later in the test the minute has to be over first
 
 
@@ -39,11 +39,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedApp]:
 
 @pytest.fixture
 def page(app: SimulatedApp, chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    made = context.new_page()
-    made.goto(f"{app.url}/alerts?{THE_RULE}")
-    yield made
-    context.close()
+    with no_complaints(chromium.new_context(viewport={"width": 1440, "height": 900})) as context:
+        yield opened(context, f"{app.url}/alerts?{THE_RULE}")
 
 
 def test_a_cascade_is_seen_as_a_toast_in_the_list_and_with_its_evidence(app: SimulatedApp, page: Page) -> None:

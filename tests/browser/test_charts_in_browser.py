@@ -15,7 +15,7 @@ from services.exports.read_back import open_export
 from tests.browser.shared_app import RunningApp
 from tests.browser.visits import CHART, FIRST_MS, drawn, wait_for_revisions
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 SLOW_MS = 60_000
 N_OPAQUE = """() => {
   const canvas = document.querySelector(".uh-chart-heat")

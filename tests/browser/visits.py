@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
-#: Every page by its path, as `_shell.py` lists them; "" is the first. Those that show a heatmap from the start, and the others.
+_SHELL: Final = (Path(__file__).parents[2] / "pages" / "_shell.py").read_text(encoding="utf-8")
+#: Every page by its path, as `_shell.py` lists them; "" is the first one, combined.
+PAGES: Final = tuple(name.replace("combined", "") for name in re.findall(r'st\.Page\(\s*"(\w+)\.py"', _SHELL))
+#: Those that show a heatmap from the start, whatever the market does.
 HEAT_PAGES: Final = ("", "liquidations", "liquidity")
-OTHER_PAGES: Final = ("predicted", "risk", "alerts", "validation", "feed_health", "admin")
-PAGES: Final = (*HEAT_PAGES, *OTHER_PAGES)
 
 CHART: Final = ".uh-chart[data-revision]"
 DRAWN: Final = (
     '[data-testid="stApp"][data-test-script-state="notRunning"] [data-testid="stMain"] [data-testid="stElementContainer"]'
 )
-FIRST_MS: Final = 100_000
+FIRST_MS: Final = 150_000
 
 #: What a browser may complain of, each with the reason.
 ALLOWED: Final = {
@@ -32,10 +34,16 @@ def problems(texts: Iterable[str]) -> list[str]:
     return [text for text in texts if not any(known.search(text) for known in ALLOWED.values())]
 
 
+#: Somebody who has seen the tour: else it lies over the page at a first visit.
+SEEN_TOUR: Final = "localStorage.setItem('unified-heatmap-tour', 'seen')"
+
+
 @contextmanager
-def no_complaints(context: BrowserContext) -> Iterator[BrowserContext]:
+def no_complaints(context: BrowserContext, *, is_first_visit: bool = False) -> Iterator[BrowserContext]:
     """The context, closed at the end; AssertionError when a page of it wrote an error to the console or raised one."""
     texts: list[str] = []
+    if not is_first_visit:
+        context.add_init_script(SEEN_TOUR)
 
     def heard(message: ConsoleMessage) -> None:
         if message.type == "error":
