@@ -30,7 +30,7 @@ def candles_words(candles: Candles) -> str:
 
 
 def candle_traces(view: View, candles: Candles, *, axes: tuple[str, str]) -> list[Json]:
-    """At most five traces: halo (of up to 200 candles), whole candles, partly watched ones (faint), the running one (dotted) and its words.
+    """At most five traces: halo (of up to 200), whole candles, partly watched ones (faint), the running one (dotted) and its words.
 
     Blue and hollow where the close is above the open, orange and filled where it is below: told apart without colour as well; where
     both are equal it counts as Plotly has it, as the candle before. Plotly draws a candle of its own trace as one node, but each
