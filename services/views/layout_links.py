@@ -28,7 +28,7 @@ LAYOUT_PAGES: Final[Mapping[str, str]] = {
 # What a page's address may say, by the names that its widgets are bound to. Families of names are patterns.
 _KNOWN: Final = re.compile(
     "instrument|exchanges|window|range|former|refresh|paused|page_refresh|download|study|layers|panel|over|price|side|move|confidence|"
-    "horizon|magnets|tape|validation|at|(alert|alerts|heat|watch|levels|level|risk|overlay|compare|box|left|right|past|moment)"
+    "horizon|magnets|tape|validation|at|(alert|alerts|heat|watch|levels|level|risk|overlay|compare|box|past|moment|a|b)"
     "(_[a-z0-9_]{1,40})?"
 )
 

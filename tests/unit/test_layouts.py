@@ -86,6 +86,7 @@ def bound_names() -> set[str]:
 def test_each_choice_that_a_page_keeps_in_its_address_is_kept_in_a_layout() -> None:
     names = bound_names()
     assert {"instrument", "window", "watch_span"} <= names
+    names |= {"a_instrument", "b_instrument", "a_ends"}  # named by the side of the comparison that they are of
     assert {name for name in names if not is_known_parameter(name)} == set(), "add them to services/views/layout_links.py"
 
 
