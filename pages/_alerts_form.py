@@ -7,7 +7,7 @@ import streamlit as st
 from _alerts_data import book, forget, inbox
 from _alerts_fields import Fields
 from _alerts_owner import owner, visitor
-from _alerts_record import record_now
+from _alerts_record import show_record
 from _loaders import desk
 
 from services.access.limits import alert_refusal
@@ -63,7 +63,7 @@ def rule_form() -> None:
         fields.complain(problems)
         if not problems:
             st.markdown(f"{plain(condition_words(rule))}.", help=f"Then it is {behaviour_words(rule)}.")
-            record(record_now(rule))
+            show_record(rule, record)
         with st.container(horizontal=True):
             if st.button("Save", type="primary", key="rule_save", disabled=bool(problems)):
                 _save(rule, is_new=is_new)

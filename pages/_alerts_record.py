@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from _alerts_owner import visitor
 from _loaders import desk
+from _progress import patiently, ready
 
 from services.access.limits import instrument_refusal
 from services.alerts.backtest import SubjectHistory
@@ -21,7 +23,8 @@ RECORD_S: Final = 120.0
 def record_now(rule: AlertRule) -> RecordShown:
     """How often a rule would have fired in the stored history; what it is counted on is read once in two minutes.
 
-    Seats are limited by the desk's results, so that a visitor who tries many windows does not fill the memory.
+    Raises StillReading while that is read for the first time. Seats are limited by the process's jobs and the desk's results, so
+    that a visitor who tries many windows does not fill the memory.
     """
     here = desk()
     for instrument in rule.instruments:
@@ -32,15 +35,16 @@ def record_now(rule: AlertRule) -> RecordShown:
     bucket = now_us // int(RECORD_S * 1e6)
     exchanges = here.runtime.settings.exchanges
 
-    def history() -> tuple[SubjectHistory, ...] | Lacking:
-        make = partial(build_rule_history, rule, here.context, now_us, exchanges)
-        read: Fresh[tuple[SubjectHistory, ...] | Lacking] = here.results["rule_history"].get(
-            history_key(rule), version=None, bucket=bucket, now_us=now_us, make=make
-        )
-        return read.value
-
+    make = partial(build_rule_history, rule, here.context, now_us, exchanges)
+    key = ("rule_history", history_key(rule), here.is_past)
+    history: tuple[SubjectHistory, ...] | Lacking = ready(key, "the history that the rule is counted on", make, stamp=bucket)
     name = f"{history_key(rule)}/{rule.fires_at}/{rule.hysteresis}/{rule.cooldown_s}"
     found: Fresh[RecordShown] = here.results["rule_record"].get(
-        name, version=None, bucket=bucket, now_us=now_us, make=lambda: record_words(rule, history())
+        name, version=id(history), bucket=bucket, now_us=now_us, make=lambda: record_words(rule, history)
     )
     return found.value
+
+
+def show_record(rule: AlertRule, show: Callable[[RecordShown], None]) -> None:
+    """Show how often the rule would have fired, or how far the reading of its history is."""
+    patiently(f"record_{rule.id}")(lambda: show(record_now(rule)))()

@@ -8,7 +8,7 @@ import streamlit as st
 from _alerts_data import change, inbox, last_fired
 from _alerts_form import DRAFT, begin, change_rule, record
 from _alerts_owner import owner, visitor
-from _alerts_record import record_now
+from _alerts_record import show_record
 from _loaders import desk
 
 from services.alerts.book import AlertBook
@@ -47,7 +47,7 @@ def rule_list() -> None:
             places.append((card.rule, _card(card)))
     for rule, place in places:
         with place:
-            record(record_now(rule))
+            show_record(rule, record)
 
 
 def _page(rules: tuple[AlertRule, ...]) -> tuple[AlertRule, ...]:

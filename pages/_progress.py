@@ -17,7 +17,7 @@ import streamlit as st
 from services import runtime as runtimes
 from services.desk import Desk
 from services.domain.windows import US_PER_SECOND, window_us
-from services.jobs import Step, TooMuchWork
+from services.jobs import Job, Step, TooMuchWork
 from services.views.freshness import Fresh
 from services.views.selection import Selection
 
@@ -29,6 +29,7 @@ SHOWN_FOR_S: Final = 5 * LOOK_AGAIN_S
 _LEFT: Final = "_left"
 _SHOWN: Final = "_pending"
 _WAITER: Final = "_waiter"
+_WAITED: Final = "_waited"
 Made = TypeVar("Made")
 Given = ParamSpec("Given")
 
@@ -60,12 +61,21 @@ def ready(key: Hashable, words: str, make: Callable[[], Made], *, stamp: Hashabl
     except TooMuchWork as error:
         raise StillReading(key, words, f"{error.ui_message}.") from None
     former = None if job.state in ("done", "failed", "cancelled") else jobs.last(key)
-    if former is None and (not job.wait(SLOW_AFTER_S - job.elapsed_s) or job.state == "cancelled"):
+    if former is None and (not _waited(job) or job.state == "cancelled"):
         raise StillReading(key, words)
     if former is None and job.state == "failed":
         raise StillReading(key, words, job.error)
     made: Made = job.value if former is None else former.value
     return made
+
+
+def _waited(job: Job) -> bool:
+    """Whether it ended soon. A page waits once: what it asks for after something slow is not waited for."""
+    last_s: float = st.session_state.get(_WAITED, 0.0)
+    is_there = job.wait(SLOW_AFTER_S - job.elapsed_s if monotonic() - last_s > SLOW_AFTER_S else 0.0)
+    if not is_there:
+        st.session_state[_WAITED] = monotonic()
+    return is_there
 
 
 def now_at(here: Desk, name: str, selection: Selection, make: Callable[[int], Made], *, variant: str) -> Fresh[Made]:
@@ -176,6 +186,13 @@ def _let_go_unseen(wanted: Hashable = None) -> None:
 def _is_shown_elsewhere(key: Hashable, place: str) -> bool:
     """Whether another place of the page has the bar of the same work."""
     return _shown().get(key, (place, 0.0))[0] != place
+
+
+def give_up(key: Hashable) -> None:
+    """This session wants neither the work nor its result any more."""
+    jobs = runtimes.current().jobs
+    jobs.leave(key, _waiter())
+    jobs.forget(key)
 
 
 def _leave(key: Hashable) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import streamlit as st
-from _loaders import every
+from _loaders import every_patiently
+from _progress import patiently
 from _risk_panels import any_window
 from _validation_tables import table
 
@@ -33,6 +34,7 @@ from services.views.validation import (
 
 # As the pages that show these too: one result serves them all.
 TESTS_S, FLOW_S, HOLDS_S = 600, 300.0, 900.0
+MINUTES = "30 days of stored minutes"
 
 
 def history(selection: Selection) -> None:
@@ -47,12 +49,16 @@ def history(selection: Selection) -> None:
     _level(selection)
 
 
+@patiently("history-var")
 def _coverage(selection: Selection) -> None:
     st.subheader("Value at risk against what followed", anchor="history-var", help=COVERAGE_HELP)
-    views = [
-        every(f"risk/coverage/{confidence}", any_window(selection), TESTS_S, partial(build_coverage, confidence=confidence)).value
-        for confidence in CONFIDENCES
+    found = [
+        every_patiently(
+            f"risk/coverage/{each}", any_window(selection), TESTS_S, partial(build_coverage, confidence=each), words=MINUTES
+        )
+        for each in CONFIDENCES
     ]
+    views = [fresh.value for fresh in found]
     rows = coverage_rows(views)
     if rows:
         table(rows)
@@ -60,9 +66,10 @@ def _coverage(selection: Selection) -> None:
         st.caption(sentence)
 
 
+@patiently("history-flow")
 def _flow(selection: Selection) -> None:
     st.subheader("Smart-money flow against the next return", anchor="history-flow", help=FLOW_HELP)
-    record = every("flow_record", whole_history(selection), FLOW_S, build_flow_record).value
+    record = every_patiently("flow_record", whole_history(selection), FLOW_S, build_flow_record, words=MINUTES).value
     known = [each for each in record if not isinstance(each.information, Lacking)]
     if known:
         table(record_rows(known))
@@ -70,17 +77,19 @@ def _flow(selection: Selection) -> None:
         st.caption(sentence)
 
 
+@patiently("history-levels")
 def _holds(selection: Selection) -> None:
     st.subheader("Support and resistance: how often levels held", anchor="history-levels", help=HOLD_HELP)
-    record = every("hold_record", week_back(selection), HOLDS_S, build_hold_record).value
+    record = every_patiently("hold_record", week_back(selection), HOLDS_S, build_hold_record, words="a week of levels").value
     st.caption(record_words(record))
     if not isinstance(record, Lacking):
         table(hold_rows(record))
 
 
+@patiently("history-risk")
 def _level(selection: Selection) -> None:
     st.subheader("Overall risk level against the next hour", anchor="history-risk", help=LEVEL_HELP)
-    record = every("risk/levels", any_window(selection), TESTS_S, build_levels_backtest).value
+    record = every_patiently("risk/levels", any_window(selection), TESTS_S, build_levels_backtest, words=MINUTES).value
     if isinstance(record, Lacking):
         st.caption(record.text)
         return

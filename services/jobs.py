@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 N_WORKERS: Final = 2
 MAX_WAITING: Final = 32
-MAX_KEPT: Final = 16
+MAX_KEPT: Final = 32
+MAX_KEPT_BYTES: Final = 256_000_000  # of files
 KEPT_S: Final = 600.0  # since it was last asked for
 GRACE_S: Final = 90.0  # browsers ask once a minute in tabs that are hidden
 _LOOK_AROUND_S: Final = 30.0
@@ -257,8 +258,11 @@ class Jobs:
         now_s = self._now_s()
         ended = [(key, seat) for key, seat in self._seats.items() if seat.ended is not None]
         n_over = len(ended) - self._max_kept
+        n_bytes = sum(_size(seat) for _, seat in ended)
         for place, (key, seat) in enumerate(ended):
-            if seat.ended is not None and (place < n_over or now_s - seat.ended.asked_s >= self._kept_s):
+            is_too_large = n_bytes > MAX_KEPT_BYTES and _size(seat) > 0
+            if seat.ended is not None and (place < n_over or is_too_large or now_s - seat.ended.asked_s >= self._kept_s):
+                n_bytes -= _size(seat)
                 seat.ended = None
                 if seat.under_way is None:
                     del self._seats[key]
@@ -285,6 +289,12 @@ class Jobs:
                     elif seat.ended is None:
                         del self._seats[job.key]
                     self._prune()
+
+
+def _size(seat: _Seat) -> int:
+    """Bytes of a file that is kept; of other results, which are held elsewhere too, 0."""
+    value = None if seat.ended is None else seat.ended.value
+    return len(value) if isinstance(value, bytes) else 0
 
 
 def _nothing() -> None:

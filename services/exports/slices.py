@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sized
 from typing import Final, TypeVar
 
+from services import progress
 from services.domain.windows import US_PER_SECOND, TimeWindow
 
 Rows = TypeVar("Rows", bound=Sized)
@@ -24,6 +25,7 @@ def sliced(window: TimeWindow, read: Callable[[TimeWindow], Rows], *, first_us: 
     span_us, at_us = first_us, window.start_us
     while at_us < window.end_us:
         part = TimeWindow(at_us, min(at_us + span_us, window.end_us))
+        _tell(window, at_us)
         rows = read(part)
         if len(rows):
             yield rows
@@ -37,8 +39,14 @@ def starts(window: TimeWindow, span_us: int) -> Iterator[TimeWindow]:
     at_us = window.start_us
     while at_us < window.end_us:
         end_us = min((at_us // span_us + 1) * span_us, window.end_us)
+        _tell(window, at_us)
         yield TimeWindow(at_us, end_us)
         at_us = end_us
+
+
+def _tell(window: TimeWindow, at_us: int) -> None:
+    """How much of the window is read, to whoever waits for the file."""
+    progress.step((at_us - window.start_us) // HOUR_US, max(window.span_us // HOUR_US, 1), "hours")
 
 
 def settled_end(window: TimeWindow, now_us: int) -> int:

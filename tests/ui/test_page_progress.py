@@ -40,6 +40,13 @@ class HeldStore(SwitchedStore):
         return held
 
 
+@pytest.fixture(autouse=True)
+def _impatient(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pages are for their readers; elsewhere tests wait."""
+    del open_page
+    monkeypatch.setattr("_progress.SLOW_AFTER_S", 0.4)
+
+
 @pytest.fixture
 def store() -> Iterator[HeldStore]:
     made = HeldStore()
