@@ -14,6 +14,7 @@ from services.domain.words import price_words, usd_words
 
 _BODY_SHARE: Final = 0.68  # of the timeframe; theme.template has the same for Plotly's
 MOST_WITH_HALO: Final = 200  # a halo doubles the nodes; narrower candles than those of 200 have little room for it
+_FAR_STEPS: Final = 4_000  # ten times as far as a window may be long
 _HOVER_STOPS: Final = 5  # points of a candle at which its words are found, from its low to its high
 _WIDTH_PX: Final = 1.5
 
@@ -68,12 +69,16 @@ def _look(line: str, fill: str, *, width_px: float = _WIDTH_PX) -> Json:
 def _sticks(candles: Candles, rows: TimeArray, axes: tuple[str, str]) -> Json:
     """The chosen candles as Plotly's own trace, in the middle of their spans.
 
-    An empty one a step before the first keeps them a step wide where no two neighbours are among them.
+    Plotly makes bodies as wide as the least distance of two. Where no two of all are neighbours, a pair of flat ones far before the
+    window, a step apart, says it.
     """
-    middle = (candles.starts_us[rows] + candles.step_us / 2) / 1_000.0
-    first = [middle[0] - candles.step_us / 1_000.0]
-    prices = {name: np.append(getattr(candles, name)[rows], np.nan) for name in ("open", "high", "low", "close")}
-    return {"type": "candlestick", "xaxis": axes[0], "yaxis": axes[1], "x": np.append(middle, first), "whiskerwidth": 0, **prices}
+    at_us = candles.starts_us[rows]
+    prices = {name: getattr(candles, name)[rows] for name in ("open", "high", "low", "close")}
+    if len(candles) < 2 or int(np.diff(candles.starts_us).min()) != candles.step_us:
+        at_us = np.append(at_us, candles.starts_us[0] - candles.step_us * np.array([_FAR_STEPS, _FAR_STEPS + 1]))
+        prices = {name: np.append(values, [candles.open[0]] * 2) for name, values in prices.items()}
+    middle = (at_us + candles.step_us / 2) / 1_000.0
+    return {"type": "candlestick", "xaxis": axes[0], "yaxis": axes[1], "x": middle, "whiskerwidth": 0, **prices}
 
 
 def _outlines(candles: Candles, rows: TimeArray) -> tuple[FloatArray, FloatArray]:

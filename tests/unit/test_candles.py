@@ -166,11 +166,16 @@ def test_rising_candles_are_hollow_and_falling_ones_filled() -> None:
     ]
 
 
-def test_candles_stand_in_the_middle_of_their_span_and_an_empty_one_keeps_them_a_step_wide() -> None:
-    _, sticks = candle_traces(a_view(), candles_of([bar(T0), bar(T0 + 5 * MINUTE)]), axes=("x", "y"))
-    assert sticks["x"].tolist() == [(T0 + at_us) / 1_000 for at_us in (MINUTE // 2, 5 * MINUTE + MINUTE // 2, -MINUTE // 2)]
-    assert np.isnan(sticks["open"][-1])
-    assert not np.isnan(sticks["open"][:-1]).any()
+def test_candles_stand_in_the_middle_of_their_span() -> None:
+    _, sticks = candle_traces(a_view(), candles_of([bar(T0), bar(T0 + MINUTE), bar(T0 + 5 * MINUTE)]), axes=("x", "y"))
+    assert sticks["x"].tolist() == [(T0 + at_us + MINUTE // 2) / 1_000 for at_us in (0, MINUTE, 5 * MINUTE)]
+
+
+def test_without_neighbours_two_far_away_say_how_wide_a_candle_is() -> None:
+    for trace in candle_traces(a_view(), candles_of([bar(T0), bar(T0 + 5 * MINUTE)]), axes=("x", "y")):
+        assert np.diff(np.sort(trace["x"])).min() == MINUTE / 1_000
+        assert sum(at < a_view().start_us / 1_000 - 3_600_000 for at in trace["x"]) == 2
+        assert np.isfinite(trace["open"]).all()
 
 
 def test_the_number_of_traces_does_not_grow_with_the_candles() -> None:
