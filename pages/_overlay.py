@@ -10,11 +10,12 @@ import streamlit as st
 from _access import enforce
 from _figures import Drawn
 from _loaders import desk, theme
-from _progress import now_at
+from _reading import now_at
 
 from services.charts.inputs import HeatMatrix, PriceLine, ThemeName, View
 from services.charts.overlay_inputs import Overlay
 from services.views.context import ViewContext
+from services.views.former_price import FORMER_US
 from services.views.freshness import Fresh
 from services.views.over_heat import Wanted, build_overlay
 from services.views.price_overlay import LINE, choices, chosen
@@ -29,6 +30,10 @@ PRICE_HELP: Final = (
     "Candles of the exchange whose price is drawn, from its trades: hollow blue where they closed no lower than they opened, "
     "filled orange where lower; faint where the feed was away for a part, dotted while running. Where nothing was watched there is "
     "none."
+)
+FORMER_HELP: Final = (
+    "The mid of the same window a day or a week before, dashed: moved onto the present time axis and multiplied so that it begins "
+    "at the present price (its label says by how much). A course to compare, not a forecast."
 )
 SIDE_HELP: Final = (
     "Beside the heat: what rests in the books at each price now, or what was traded at it in the window (orange sold, blue bought "
@@ -54,6 +59,7 @@ def overlay_controls(selection: Selection, *, has_side: bool = True) -> None:
         st.session_state["price"] = chosen(kept, span_us).name  # the window has changed: the nearest timeframe that suits it
     with st.popover("Price", icon=":material/candlestick_chart:", key="price_choice"):
         st.pills("Price", names, default=LINE.name, required=True, key="price", bind="query-params", help=PRICE_HELP)
+        st.pills("Same hours of", list(FORMER_US), selection_mode="multi", key="former", bind="query-params", help=FORMER_HELP)
         if has_side:
             st.pills(
                 "Beside the heat",
@@ -73,6 +79,7 @@ def wanted_of(selection: Selection, *, has_liquidations: bool = False, has_trade
         has_liquidations=has_liquidations,
         has_trades=has_trades,
         has_traded=has_side and st.session_state.get("side") == TRADED,
+        former=tuple(name for name in FORMER_US if name in (st.session_state.get("former") or ())),
     )
 
 

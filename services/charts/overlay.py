@@ -26,10 +26,41 @@ def price_traces(view: View, line: PriceLine, over: Overlay, *, axes: tuple[str,
     The line's own trace is always the last of it, without ink where something else takes its place: crosshairs read the mid there.
     """
     *under, bright = price_line(view, line, axes=axes)
+    under = [*former_traces(view, over, axes=axes), *under]
     if over.candles is None and not over.is_price_hidden:
         return [*under, bright]
     unseen = bright | {"line": {**bright["line"], "width": 0}}
-    return [*(candle_traces(view, over.candles, axes=axes) if over.candles is not None else []), unseen]
+    drawn = candle_traces(view, over.candles, axes=axes) if over.candles is not None else []
+    return [*under[: len(over.former)], *drawn, unseen]
+
+
+def former_traces(view: View, over: Overlay, *, axes: tuple[str, str]) -> list[Json]:
+    """Earlier prices as thin dashed lines, each named at its end; hover says the price that it was, before it was scaled."""
+    colours = palette_of(view.theme)
+    traces: list[Json] = []
+    for former, dash in zip(over.former, ("dash", "dot"), strict=False):
+        known = np.flatnonzero(np.isfinite(former.line.prices))
+        words = [""] * len(former.line.prices)
+        if known.size:
+            words[int(known[-1])] = former.line.label
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+text",
+                "xaxis": axes[0],
+                "yaxis": axes[1],
+                "x": milliseconds(former.line.times_us),
+                "y": former.line.prices,
+                "customdata": former.line.prices / former.ratio,
+                "text": words,
+                "textposition": "top left",
+                "textfont": {"color": colours.text, "size": 11},
+                "line": {"color": colours.text, "width": 1.2, "dash": dash},
+                "connectgaps": False,
+                "hovertemplate": f"{former.line.label}<br>was %{{customdata:,.{view.price_decimals}f}}<extra></extra>",
+            }
+        )
+    return traces
 
 
 def trades_words(bubbles: Bubbles) -> str:

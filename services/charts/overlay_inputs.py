@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from services.charts.inputs import BoolArray, Bubbles, FloatArray, TimeArray
+from services.charts.inputs import BoolArray, Bubbles, FloatArray, PriceLine, TimeArray
 
 WATCHED_FROM: Final = 0.99  # below this share of its seconds a candle is drawn as partly watched
 
@@ -89,12 +89,26 @@ class TradedProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FormerPrice:
+    """The mid of an earlier window on the axes of this one, and what was done to it; the line's label says both.
+
+    ratio     by which its prices are multiplied, so that it begins at the present price
+    shift_us  by which it is later than it was
+    """
+
+    line: PriceLine
+    ratio: float
+    shift_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Overlay:
     """What the user wants over a heatmap beside its own marks; everything may be absent.
 
     is_price_hidden  no price at all      candles  in the place of the price line
     trades           circles, on charts that have none of their own
     traded           in the place of the profile at the side
+    former           earlier prices, as thin dashed lines
     """
 
     is_price_hidden: bool = False
@@ -102,3 +116,4 @@ class Overlay:
     liquidations: LiquidationMarks | None = None
     trades: Bubbles | None = None
     traded: TradedProfile | None = None
+    former: tuple[FormerPrice, ...] = ()

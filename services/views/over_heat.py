@@ -18,6 +18,7 @@ from services.domain.windows import US_PER_SECOND, TimeWindow
 from services.views.book_columns import book_columns
 from services.views.candles import build_candles
 from services.views.context import ViewContext
+from services.views.former_price import former_price
 from services.views.liquidity import bubbles
 from services.views.price_overlay import LINE, PriceOverlay
 from services.views.selection import Selection
@@ -35,12 +36,13 @@ class Wanted:
     has_liquidations: bool = False
     has_trades: bool = False
     has_traded: bool = False
+    former: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """Stable text, for cache keys and chart revisions."""
         flags = (("liquidations", self.has_liquidations), ("trades", self.has_trades), ("traded", self.has_traded))
-        return "+".join((self.price.name, *(name for name, is_wanted in flags if is_wanted)))
+        return "+".join((self.price.name, *(name for name, is_wanted in flags if is_wanted), *self.former))
 
     @property
     def is_plain(self) -> bool:
@@ -56,6 +58,7 @@ def build_overlay(
         return Overlay()
     window = TimeWindow(frame.start_us, frame.end_us)
     asked = (window, selection.instrument, selection.exchanges, now_us)
+    earlier = (former_price(context, selection, now_us, line, name=name) for name in wanted.former)
     candles = None
     if wanted.price.kind == "candles":
         exchange = line.exchange or selection.exchanges[0]
@@ -69,6 +72,7 @@ def build_overlay(
         else None,
         trades=trade_bubbles(context, selection, now_us, price_edges) if wanted.has_trades else None,
         traded=traded_profile(context, selection, now_us, price_edges) if wanted.has_traded else None,
+        former=tuple(each for each in earlier if each is not None),
     )
 
 
