@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 from _figures import Drawn
 from _live_chart import live_chart
 from _loaders import desk, now
 from _panels import empty_state
+from _tables import arrow
 from _verdicts import verdicts
 
 from services.charts.inputs import ThemeName
@@ -26,7 +26,7 @@ CURVE_HEIGHT = 300
 
 
 def _table(rows: list[dict[str, str]]) -> None:
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    st.dataframe(arrow(rows), hide_index=True)
 
 
 def _draw_book(view: RiskBook, colours: ThemeName) -> Drawn[RiskBook]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pandas as pd
 import streamlit as st
 from _live_chart import live_chart
 from _loaders import desk, every, theme
 from _panels import empty_state
+from _tables import arrow
 from _verdicts import verdicts
 
 from services.charts.risk_bars import risk_bars, risk_height
@@ -33,7 +33,7 @@ SCORE_HEIGHT = 250
 
 
 def _table(rows: list[dict[str, str]]) -> None:
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    st.dataframe(arrow(rows), hide_index=True)
 
 
 def any_window(selection: Selection) -> Selection:

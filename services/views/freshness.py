@@ -79,8 +79,8 @@ class _Seat(Generic[Value]):
 class FreshResults(Generic[Value]):
     """Keeps the latest result of each selection.
 
-    It is remade when the clock enters another column (`bucket`), or when `version` changed and the result is older than 0.8 s
-    (more where there is much to make: `Pace`).
+    It is remade when the clock enters another column (`bucket`), or when `version` changed and the result is older than 0.8 s.
+    Where there is much to make (`Pace`), both wait until it is as old as that says.
     With the same version and bucket the same object is returned, whose revision is the same: the browser then gets a reference.
     """
 
@@ -98,8 +98,10 @@ class FreshResults(Generic[Value]):
                 self._seats.popitem(last=False)
         with seat.lock:
             age_us = now_us - seat.made_us
-            is_new = seat.version != version and not 0 <= age_us < self._pace.min_age_us
-            if seat.current is None or seat.bucket != bucket or is_new:
+            min_age_us = self._pace.min_age_us
+            is_old = not 0 <= age_us < min_age_us
+            is_entered = seat.bucket != bucket and (is_old or min_age_us == MIN_AGE_US)
+            if seat.current is None or is_entered or (is_old and seat.version != version):
                 value = self._pace.timed(make)
                 seat.n_made += 1
                 seat.current = Fresh(value, f"{name}/{bucket}/{seat.n_made}")

@@ -105,10 +105,11 @@ def test_work_within_work_is_counted_once() -> None:
     assert len(noted) == 1
 
 
-def test_a_strained_desk_still_shows_another_column_at_once() -> None:
+def test_a_strained_desk_lets_another_column_wait_as_well_but_no_longer_than_its_longest_age() -> None:
     pace = Pace(Ticking())
     pace.note(100.0)
     results: FreshResults[object] = FreshResults(pace)
     first = results.get("a", version=1, bucket=1, now_us=0, make=object)
     assert results.get("a", version=2, bucket=1, now_us=MIN_AGE_US, make=object) is first
-    assert results.get("a", version=2, bucket=2, now_us=MIN_AGE_US, make=object) is not first
+    assert results.get("a", version=2, bucket=2, now_us=MAX_AGE_US - 1, make=object) is first
+    assert results.get("a", version=1, bucket=2, now_us=MAX_AGE_US, make=object) is not first
