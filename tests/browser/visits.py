@@ -35,7 +35,7 @@ def problems(texts: Iterable[str]) -> list[str]:
 
 
 #: Somebody who has seen the tour: else it lies over the page at a first visit.
-SEEN_TOUR: Final = "localStorage.setItem('unified-heatmap-tour', 'seen')"
+SEEN_TOUR: Final = """if (location.protocol.startsWith("http")) localStorage.setItem("unified-heatmap-tour", "seen")"""
 
 
 @contextmanager
@@ -74,13 +74,19 @@ def drawn(context: BrowserContext, base: str, path: str) -> Page:
     return page
 
 
+def wait_for_change(page: Page, revision: str | None) -> None:
+    """Until the first chart shows another revision."""
+    page.wait_for_function(
+        "([selector, known]) => document.querySelector(selector).dataset.revision !== known",
+        arg=[CHART, revision],
+        timeout=60_000,
+    )
+
+
 def wait_for_revisions(page: Page, n: int) -> None:
     """Until the first chart was drawn anew `n` times."""
     for _ in range(n):
-        now = page.get_attribute(CHART, "data-revision")
-        page.wait_for_function(
-            "([selector, now]) => document.querySelector(selector).dataset.revision !== now", arg=[CHART, now], timeout=20_000
-        )
+        wait_for_change(page, page.get_attribute(CHART, "data-revision"))
 
 
 def fits(page: Page) -> bool:
