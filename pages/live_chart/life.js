@@ -73,13 +73,13 @@ function setHeight(state) {
   return true
 }
 
-// A chart with heat is worked with; others are pictures with a name.
+// A chart with heat is worked with; others are figures with a name (not "img": the buttons of the mode bar are inside).
 function describe(state) {
   const { root, stage } = state
   const label = state.message.figure.layout.meta?.alt
   const isHeat = state.read.length > 0
   if (label) root.setAttribute("aria-label", label)
-  root.setAttribute("role", isHeat ? "group" : "img")
+  root.setAttribute("role", isHeat ? "group" : "figure")
   state.canvas.hidden = !isHeat
   if (!isHeat) return
   stage.tabIndex = 0

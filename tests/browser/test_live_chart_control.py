@@ -41,10 +41,9 @@ def test_cells_below_the_amount_lose_their_colour_at_once_and_the_link_keeps_it(
     ground = colour(seen, 1, 2, 0)  # the empty row shows the ground
     whole = {(row, column): colour(seen, 1, row, column) for row in range(8) for column in range(6)}
     slider = page.get_by_label("Hide book cells below an amount")
-    slider.focus()
-    for _ in range(90):
-        page.keyboard.press("ArrowRight")
-    expect(page).to_have_url(re.compile(r"heat_min=book:\d+"), timeout=5_000)
+    slider.fill("89")
+    slider.press("ArrowRight")
+    page.wait_for_function("() => location.search.includes(`heat_min=book:${window.uhLook.least.book}`)")
     least_usd = float(re.findall(r"heat_min=book:([\d.]+)", page.url)[0])
     assert np.nanmin(book[book > 0]) < least_usd < np.nanmax(book)
     for (row, column), before in whole.items():
@@ -240,3 +239,38 @@ def test_a_chart_that_fills_is_as_tall_as_the_window_allows_and_a_phone_keeps_it
     assert page.evaluate(height) == 700
     page.set_viewport_size({"width": 390, "height": 1000})
     page.wait_for_function(f"() => ({height})() === 380")
+
+
+def test_after_ctrl_and_wheel_every_pixel_still_shows_its_own_cell(visit: Callable[..., Visit]) -> None:
+    seen = visit(APP)
+    page = seen.page
+    rows, columns = np.diff(KNOWN.price_edges), np.diff(KNOWN.time_edges_us)
+    middles = {
+        (row, column): [
+            (KNOWN.time_edges_us[column] + 0.4 * columns[column]) / 1e3,
+            float(KNOWN.price_edges[row] + 0.4 * rows[row]),
+        ]
+        for row in range(8)
+        for column in range(6)
+    }
+    place = """([ms, price]) => {
+      const gd = document.querySelector(".uh-chart-plot"), box = gd.getBoundingClientRect()
+      const { xaxis2: x, yaxis2: y } = gd._fullLayout
+      const [dx, dy] = [x.l2p(x.d2l(ms)), y.l2p(y.d2l(price))]
+      const isInside = dx > 2 && dx < x._length - 2 && dy > 2 && dy < y._length - 2
+      return isInside ? [box.left + x._offset + dx, box.top + y._offset + dy] : null
+    }"""
+    before = {cell: page.evaluate(PIXEL, page.evaluate(place, at)) for cell, at in middles.items()}
+    whole = page.evaluate(RANGES)
+    page.mouse.move(*cell_point(seen, 1, 4.5, 2.5))
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -400)
+    page.wait_for_function(f"whole => ({RANGES})()[1].join() !== whole[1].join()", arg=whole)
+    page.keyboard.up("Control")
+    page.wait_for_timeout(400)
+    low, high = page.evaluate(RANGES)[1]
+    assert high - low < whole[1][1] - whole[1][0]
+    places = {cell: page.evaluate(place, at) for cell, at in middles.items()}
+    shown = {cell: page.evaluate(PIXEL, at) for cell, at in places.items() if at is not None}
+    assert 6 <= len(shown) < len(before)
+    assert shown == {cell: before[cell] for cell in shown}
