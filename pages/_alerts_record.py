@@ -8,7 +8,8 @@ from typing import Final
 
 from _alerts_owner import visitor
 from _loaders import desk
-from _progress import patiently, ready
+from _progress import patiently
+from _reading import ready
 
 from services.access.limits import instrument_refusal
 from services.alerts.backtest import SubjectHistory

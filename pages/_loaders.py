@@ -14,7 +14,7 @@ import streamlit as st
 from _access import enforce
 from _figures import Drawn
 from _moment import shown
-from _progress import every_at, is_long, long_words, now_at
+from _reading import every_at, is_long, long_words, now_at
 
 from services import runtime as runtimes
 from services.charts.inputs import ThemeName

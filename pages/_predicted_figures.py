@@ -7,7 +7,7 @@ from functools import partial
 
 from _figures import Drawn
 from _loaders import desk, every, every_patiently, now
-from _progress import StillReading, long_words
+from _reading import StillReading, long_words
 
 from services.charts.inputs import Bubbles, ThemeName
 from services.charts.level_heatmap import LEVELS, LONG, SHORT, hide_below, level_heatmap, marks_words, sums_words

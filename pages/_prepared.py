@@ -10,7 +10,9 @@ from typing import Final
 import streamlit as st
 from _access import present
 from _loaders import desk
-from _progress import StillReading, give_up, is_long, long_words, ready, show_pending
+from _progress import show_pending
+from _reading import StillReading, is_long, long_words, ready
+from _waiting import give_up
 
 from services import runtime as runtimes
 from services.access.book import NotAllowed

@@ -22,7 +22,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     # Each AppTest would read the metadata of every installed package in search of packaged components: half of its time.
     monkeypatch.setattr("streamlit.components.v2.manifest_scanner.scan_component_manifests", list)
     # A busy machine makes everything slow; what a page shows while it waits has tests of its own.
-    monkeypatch.setattr("_progress.SLOW_AFTER_S", 20.0)
+    monkeypatch.setattr("_reading.SLOW_AFTER_S", 20.0)
 
     def opened(runtime: Runtime | None, page: str = "combined.py", **query_params: str | list[str]) -> AppTest:
         runtimes.install(runtime)

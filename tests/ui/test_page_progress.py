@@ -44,7 +44,7 @@ class HeldStore(SwitchedStore):
 def _impatient(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """As pages are for their readers; elsewhere tests wait."""
     del open_page
-    monkeypatch.setattr("_progress.SLOW_AFTER_S", 0.4)
+    monkeypatch.setattr("_reading.SLOW_AFTER_S", 0.4)
 
 
 @pytest.fixture
@@ -65,6 +65,11 @@ def runtime(store: HeldStore) -> Iterator[Runtime]:
 
 def bars(page: AppTest) -> list[str]:
     return [each.proto.text for each in page.get("progress")]
+
+
+def heat(page: AppTest) -> list[str]:
+    """The page's large charts."""
+    return [each for each in charts(page) if each in ("combined", "liquidity", "liquidations", "predicted")]
 
 
 def settled(page: AppTest, runtime: Runtime) -> AppTest:
@@ -94,11 +99,11 @@ def test_a_long_window_shows_how_far_it_is_and_then_its_chart(open_page: Open, r
     (text,) = bars(page)  # one bar, though two parts of the page wait for it
     assert "Reading 30d of BTC-USDT-PERP: " in text
     assert "how far that is stands above" in sentences(page)
-    assert not charts(page)
+    assert not heat(page)
     store.let.set()
     settled(page, runtime)
     assert not page.exception
-    assert len(charts(page)) == 1
+    assert len(heat(page)) == 1
     assert not [each for each in page.button if each.label == "Cancel"]
 
 
@@ -116,7 +121,7 @@ def test_who_cancels_is_told_so_and_can_start_again(open_page: Open, runtime: Ru
     next(each for each in page.button if each.label == "Start again").click().run()
     settled(page, runtime)
     assert "Stopped" not in sentences(page)
-    assert len(charts(page)) == 1
+    assert len(heat(page)) == 1
 
 
 def test_two_sessions_share_the_work_and_one_may_leave(open_page: Open, runtime: Runtime, store: HeldStore) -> None:
@@ -130,32 +135,32 @@ def test_two_sessions_share_the_work_and_one_may_leave(open_page: Open, runtime:
     store.let.set()
     settled(second, runtime)
     assert job.state == "done"
-    assert len(charts(second)) == 1
+    assert len(heat(second)) == 1
 
 
 def test_work_for_a_page_that_was_left_is_not_done_to_its_end(
     open_page: Open, runtime: Runtime, store: HeldStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import _progress
+    import _waiting
 
     page = open_page(runtime, window="30d")
     assert store.reached.wait(SOON_S)
     combined = the_job(runtime, "combined")
-    monkeypatch.setattr(_progress, "SHOWN_FOR_S", -1.0)
+    monkeypatch.setattr(_waiting, "SHOWN_FOR_S", -1.0)
     page.switch_page("liquidity.py").run()
     store.let.set()
     assert combined.wait(SOON_S)
     assert combined.state == "cancelled"
     monkeypatch.undo()
     settled(page, runtime)
-    assert len(charts(page)) == 1
+    assert len(heat(page)) == 1
 
 
 def test_a_short_window_is_drawn_at_once_without_a_job(open_page: Open, runtime: Runtime, store: HeldStore) -> None:
     store.let.set()
     page = open_page(runtime, "liquidity.py", window="4h")
     assert not page.exception
-    assert len(charts(page)) == 1
+    assert len(heat(page)) == 1
     assert len(runtime.jobs) == 0
 
 
@@ -182,7 +187,7 @@ def test_a_bug_in_long_work_is_a_sentence_and_can_be_tried_again(
     assert "ZeroDivisionError" in caplog.text
     monkeypatch.undo()
     next(each for each in page.button if each.label == "Start again").click().run()
-    assert len(charts(settled(page, runtime))) == 1
+    assert len(heat(settled(page, runtime))) == 1
 
 
 def test_a_step_is_said_in_words() -> None:
