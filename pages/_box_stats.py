@@ -19,7 +19,9 @@ from services.views.selection import Selection
 
 REMAKE_US: Final = 10_000_000  # of a box that reaches into the present
 SETTLED_US: Final = 120_000_000  # what is older changes no more
-HINT: Final = "Shift and drag marks a box: what lies in it is added up here, and can be exported."
+HINT: Final = (
+    "Shift and drag marks a box (or the dashed button above the chart): what lies in it is added up here, and can be exported."
+)
 
 
 def unmark_of(key: str) -> str:
