@@ -10,9 +10,11 @@ from _alert import alert
 from _alerts_bell import bell, page_icon
 from _controls import controls, sidebar
 from _head import style
+from _help import help_button
 from _layouts import begin_at_start, layouts
 from _panels import banner, not_started
 from _time_machine import time_machine
+from _tour import tour
 
 from services import runtime as runtimes
 
@@ -108,6 +110,7 @@ else:
     with st.container(horizontal=True, vertical_alignment="center", key="topline"):
         banner(runtime)
         time_machine(page.url_path)
+        help_button()
     exposure(runtime)
     for notice in st.session_state["_clamped"]:
         refused(notice)
@@ -118,3 +121,4 @@ else:
     else:
         refused(refusal)
     alert(top, slider_words)
+    tour()
