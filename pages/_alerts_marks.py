@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from _alerts_data import inbox
 from _figures import Drawn
-from _loaders import theme
+from _loaders import desk, theme
 
 from services.charts.inputs import View
 from services.charts.marks import with_bells
@@ -26,7 +26,8 @@ def belled(
     frame = frame_of(drawn.view)
     if drawn.figure is None or frame is None:
         return fresh
-    bells = alert_bells(inbox().events, frame.instrument, TimeWindow(frame.start_us, frame.end_us))
+    end_us = max(frame.start_us + 1, min(frame.end_us, desk().now_us()))  # a moment of the past knows no later ones
+    bells = alert_bells(inbox().events, frame.instrument, TimeWindow(frame.start_us, end_us))
     if not bells:
         return fresh
     figure = with_bells(drawn.figure, bells, axes=axes, theme=theme())

@@ -10,6 +10,7 @@ from services.domain.errors import DashboardError
 from services.domain.windows import US_PER_SECOND, from_us, to_us, window_us
 
 EXAMPLE: Final = "2026-11-20T14:05:00Z"
+EARLIEST_US: Final = to_us(datetime(2010, 1, 1, tzinfo=UTC))  # no exchange is older: what is before was not meant
 STEPS_A_WINDOW: Final = 10
 KNOWN: Final = (
     "The pages are built by the functions that build the present ones, from what was stored up to this moment: nothing that came "
@@ -30,8 +31,9 @@ def read_moment(text: str, *, now_us: int) -> int:
         read = datetime.fromisoformat(text.strip())
         at_us = to_us(read if read.tzinfo is not None else read.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
-        said = text.strip()[:40]
-        raise BadMoment(f"The moment in the address was {said!r}; it must be a time in UTC such as {EXAMPLE}") from None
+        at_us = 0
+    if at_us < EARLIEST_US:
+        raise BadMoment(f"The moment in the address was {text.strip()[:40]!r}; it must be a time in UTC such as {EXAMPLE}")
     if at_us > now_us:
         raise BadMoment(
             f"The moment in the address was {moment_text(at_us)}, which lies ahead; it must be before {moment_text(now_us)}"
