@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.views.answers import Lacking
-from services.views.moments import BadMoment, local_text, read_moment, step_us, write_moment
+from services.views.moments import EARLIEST_US, BadMoment, local_text, read_moment, step_us, write_moment
 from services.views.past_span import StoredSpan, build_span, span_words
 from services.views.selection import Selection
 from tests.store_rows import BTC, HOUR, MINUTE, SECOND, T0
 from tests.ui.world import NOW_US, SwitchedStore, context_of, live_state
 
 
-@given(st.integers(0, NOW_US // SECOND))
+@given(st.integers(EARLIEST_US // SECOND, NOW_US // SECOND))
 def test_what_is_written_is_read_again(second: int) -> None:
     assert read_moment(write_moment(second * SECOND), now_us=NOW_US) == second * SECOND
 
