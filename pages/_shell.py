@@ -13,7 +13,7 @@ from _head import style
 from _help import help_button
 from _layouts import begin_at_start, layouts
 from _panels import banner, not_started
-from _time_machine import time_machine
+from _time_machine import time_machine, time_machine_door
 from _tour import tour
 
 from services import runtime as runtimes
@@ -109,8 +109,9 @@ else:
     bell(bell_place, controls().now_table_s)
     with st.container(horizontal=True, vertical_alignment="center", key="topline"):
         banner(runtime)
-        time_machine(page.url_path)
+        time_machine_door(page.url_path)
         help_button()
+    time_machine()
     exposure(runtime)
     for notice in st.session_state["_clamped"]:
         refused(notice)

@@ -32,25 +32,12 @@ from services.views.past_span import StoredSpan, span_words
 LEAST_TICK_S: Final = 1.0
 
 
-def time_machine(url_path: str) -> None:
-    """Draw the bar for the page that runs, and go where its address says. Raises nothing: a bad address is told."""
+def time_machine_door(url_path: str) -> None:
+    """Go where the address of the page that runs says; in the present, draw the button that leads to the past."""
     put_page(url_path)
     follow_address()
-    there = moment()
-    if there is not None and not has_past():
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.caption(f"This page shows the present; the time machine stands at {moment_text(there.at_us)} on the market's pages.")
-            st.button("Back to live", key="moment_leave", type="tertiary", on_click=leave)
-    elif has_past():
-        _bar(there)
-    note = told()
-    if note is not None:
-        st.warning(note[0], icon=note[1])
-
-
-def _bar(there: Moment | None) -> None:
-    span = stored_span()
-    if there is None:
+    if moment() is None and has_past():
+        span = stored_span()
         st.button(
             "Time machine",
             key="moment_enter",
@@ -60,7 +47,24 @@ def _bar(there: Moment | None) -> None:
             help=span.text if isinstance(span, Lacking) else f"Open, scrub and play what is stored. {span_words(span)}",
             on_click=enter,
         )
-        return
+
+
+def time_machine() -> None:
+    """The bar, over the whole width, while the session looks at the past; after `time_machine_door`. A bad address is told."""
+    there = moment()
+    if there is not None and has_past():
+        _bar(there)
+    elif there is not None:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(f"This page shows the present; the time machine stands at {moment_text(there.at_us)} on the market's pages.")
+            st.button("Back to live", key="moment_leave", type="tertiary", on_click=leave)
+    note = told()
+    if note is not None:
+        st.warning(note[0], icon=note[1])
+
+
+def _bar(there: Moment) -> None:
+    span = stored_span()
     tick_s = max(controls().refresh_s or LEAST_TICK_S, LEAST_TICK_S) if there.is_playing else None
 
     @st.fragment(run_every=tick_s)
