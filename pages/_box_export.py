@@ -9,14 +9,13 @@ from typing import Final
 import streamlit as st
 from _access import claims_of_session, present, visitor
 from _loaders import desk
+from _prepared import past_refusal
 
 from services.access.book import NotAllowed
-from services.access.limits import export_refusal, span_refusal
+from services.access.limits import export_refusal
 from services.access.sign_in import Claims
-from services.access.visitor import Visitor
 from services.charts.inputs import Box
 from services.desk import Desk
-from services.domain.windows import TimeWindow
 from services.exports.datasets import DATASETS
 from services.exports.request import ExportContext, Format
 from services.exports.stream import MEDIA_TYPES, SUFFIXES, export_stream
@@ -67,7 +66,7 @@ def box_file(
     """
     runtime = here.runtime
     visitor_now = present(runtime, claims)
-    refused = _refusal(visitor_now, stats.window, runtime.clock.now_us())
+    refused = past_refusal(visitor_now, stats.window.start_us) or export_refusal(visitor_now, stats.window.span_us)
     if refused is not None:
         raise NotAllowed(refused)
     settings = runtime.settings
@@ -87,7 +86,3 @@ def covering_pct(box: Box, stats: BoxStats, *, widest_pct: float) -> float:
     centres = (stats.change.first, stats.change.last) if stats.change is not None else (middle,)
     farthest = max(abs(price / centre - 1.0) for price in (box.price_low, box.price_high) for centre in centres)
     return min(widest_pct, max(0.5, 100.0 * farthest * 1.25))
-
-
-def _refusal(visitor_now: Visitor, window: TimeWindow, now_us: int) -> str | None:
-    return span_refusal(visitor_now.tier, window.start_us, now_us) or export_refusal(visitor_now, window.span_us)

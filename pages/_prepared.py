@@ -16,8 +16,9 @@ from _waiting import give_up
 
 from services import runtime as runtimes
 from services.access.book import NotAllowed
-from services.access.limits import export_refusal
+from services.access.limits import export_refusal, span_refusal
 from services.access.sign_in import Claims
+from services.access.visitor import Visitor
 from services.desk import Desk
 from services.domain.windows import window_us
 from services.exports.datasets import DATASETS
@@ -105,6 +106,11 @@ def span_us(selection: Selection) -> int:
     return window_us(getattr(selection, "level_window", selection.window))
 
 
+def past_refusal(visitor_now: Visitor, start_us: int) -> str | None:
+    """Whether the visitor's tier may look back to a moment, counted from the present wherever the time machine stands."""
+    return span_refusal(visitor_now.tier, start_us, runtimes.current().clock.now_us())
+
+
 def made(
     here: Desk, name: str, file_format: Format, selection: Selection, claims: Claims | None = None, *, is_smoothed: bool
 ) -> bytes:
@@ -114,7 +120,7 @@ def made(
     """
     runtime = here.runtime
     visitor_now = present(runtime, claims)
-    refusal = export_refusal(visitor_now, span_us(selection))
+    refusal = export_refusal(visitor_now, span_us(selection)) or past_refusal(visitor_now, here.now_us() - span_us(selection))
     if refusal is not None:
         raise NotAllowed(refusal)
     settings = runtime.settings

@@ -11,13 +11,17 @@ from streamlit.testing.v1 import AppTest
 
 from config import ROOT
 from services import runtime as runtimes
+from services.access.book import NotAllowed
 from services.access.keys import is_same
 from services.access.limits import window_refusal
 from services.access.sign_in import Claims, read_claims
 from services.access.tiers import TIERS, Tier
 from services.access.visitor import LOCAL
+from services.desk import current_desk
+from services.past import past_of
 from services.runtime import Runtime
-from tests.store_rows import BTC, ETH
+from services.views.selection import Selection
+from tests.store_rows import BTC, ETH, HOUR
 from tests.ui.test_pages import busy_runtime, sentences
 
 Open = Callable[..., AppTest]
@@ -338,3 +342,23 @@ def test_only_who_may_sees_administration_in_the_navigation(visit: Open, tier: T
     assert seen["predicted.py"] == "visible"
     assert BTC in visit(tiers_runtime(tier.name), "combined.py", told()).selectbox(key="instrument").options
     assert ETH != BTC
+
+
+# --- the past -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_of_the_past_is_refused_to_a_tier_that_may_not_look_back_so_far(visit: Open) -> None:
+    from _prepared import made
+
+    visit(tiers_runtime("pro"), "liquidations.py", told())  # so that the pages' modules are at hand
+    for tier_name, days_back, is_allowed in (("pro", 1, True), ("pro", 20, False), ("vip", 20, True)):
+        runtime = tiers_runtime(tier_name)
+        runtimes.install(runtime)
+        present = current_desk()
+        past = past_of(present).desk_at(present.now_us() - days_back * 24 * HOUR, pace=0.0)
+        wanted = Selection(BTC, ("binance", "okx", "bybit"), "1h")
+        if is_allowed:
+            assert made(past, "gaps", "json", wanted, claims(), is_smoothed=False)
+        else:
+            with pytest.raises(NotAllowed, match="vip"):
+                made(past, "gaps", "json", wanted, claims(), is_smoothed=False)
