@@ -56,6 +56,9 @@ _opened: Runtime | None = None
 _is_serving = False
 believe_no_forwarded_address()
 MIDDLEWARE: Final = [Middleware(ApiLane, routes=ROUTES), Middleware(SecurityHeaders)]
+# Streamlit puts this folder on the path for the time of a script's run and takes it off again, also under the feet of another
+# session that is just importing a page's modules; what was there before it leaves alone.
+sys.path.insert(0, str(ROOT / "pages"))
 app = st.App("pages/_shell.py", lifespan=lifespan, routes=ROUTES, middleware=MIDDLEWARE)
 
 
