@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -79,18 +80,18 @@ DESK: Final = ((1440, "dark"), (1440, "light"))
 ALL: Final = ((390, "dark"), *DESK, (2560, "dark"))
 SCENES: Final = (
     Scene("combined", "", kept=ALL),
-    Scene("liquidity", "liquidity?window=15m", kept=ALL),
-    Scene("liquidations", "liquidations?window=1h", kept=ALL),
+    Scene("liquidity", "liquidity", kept=ALL),
+    Scene("liquidations", "liquidations?window=15m", kept=ALL),
     Scene("predicted", "predicted", kept=ALL),
     Scene("watchlist", "watchlist", has_heat=False, kept=ALL),
-    Scene("compare", "compare", has_heat=False, kept=DESK),
+    Scene("compare", "compare?b_instrument=ETH-USDT-PERP&b_ends=now", has_heat=False, kept=DESK),
     Scene("risk", "risk", has_heat=False, kept=((390, "dark"), *DESK)),
     Scene("alerts", "alerts", has_heat=False, kept=((390, "dark"), *DESK)),
     Scene("alert_evidence", "alerts", act=_opened_alert, has_heat=False, kept=((390, "dark"), (1440, "dark"))),
     Scene("validation", "validation", has_heat=False, kept=DESK),
     Scene("feed_health", "feed_health", has_heat=False, kept=((390, "dark"), (1440, "dark"))),
-    Scene("time_machine", "liquidity?window=15m", act=_shown_past, kept=((390, "dark"), (1440, "dark"))),
-    Scene("selection", "liquidity?window=15m&paused=true", act=_marked, kept=((1440, "dark"),)),
+    Scene("time_machine", "liquidity", act=_shown_past, kept=((390, "dark"), (1440, "dark"))),
+    Scene("selection", "liquidity?paused=true", act=_marked, kept=((1440, "dark"),)),
 )
 
 
@@ -114,15 +115,15 @@ def write_rules(data_dir: Path) -> None:
 def packed(picture: bytes) -> bytes:
     """A PNG of as many colours as fit into the bound: a page has few, a heatmap's are not missed."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    for n_colours in (256, 128, 64, 32):
+    for n_colours in (256, 128):
         out = io.BytesIO()
-        image.quantize(n_colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+        image.quantize(n_colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
         if out.tell() <= MOST_BYTES:
             break
     return out.getvalue()
 
 
-def take(browser: Browser, app: SimulatedApp, scene: Scene, width: int, theme: str) -> bytes:
+def take(browser: Browser, url: str, scene: Scene, width: int, theme: str) -> bytes:
     """One visit, one picture."""
     size = SIZES[width]
     is_phone = width < 600
@@ -132,7 +133,7 @@ def take(browser: Browser, app: SimulatedApp, scene: Scene, width: int, theme: s
     context.add_init_script(SEEN_TOUR)
     try:
         page = context.new_page()
-        page.goto(f"{app.url}/{scene.path}")
+        page.goto(f"{url}/{scene.path}")
         if scene.has_heat:
             page.wait_for_selector(HEAT, timeout=120_000)
         settled(page)
@@ -154,41 +155,52 @@ def wanted(arguments: argparse.Namespace) -> Iterator[tuple[Scene, int, str]]:
                 yield scene, width, theme
 
 
-def main(given: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screens", help="where the pictures go")
-    parser.add_argument("--past", type=Path, help="a stopped data directory to copy, with a history of the simulated market")
-    parser.add_argument("--only", nargs="*", choices=[scene.name for scene in SCENES], help="these scenes only")
-    parser.add_argument("--widths", nargs="*", type=int, choices=list(SIZES), default=list(SIZES))
-    parser.add_argument("--themes", nargs="*", choices=["dark", "light"], default=["dark", "light"])
-    parser.add_argument("--all", action="store_true", help="every size and theme, also those that are not kept in the repository")
-    parser.add_argument("--minutes", type=float, default=3.0, help="of market before the first picture")
-    arguments = parser.parse_args(given)
+@contextmanager
+def market(arguments: argparse.Namespace) -> Iterator[str]:
+    """Where the app answers, once there is something to see."""
+    if arguments.port:
+        yield f"http://127.0.0.1:{arguments.port}"
+        return
     place = Path(tempfile.mkdtemp(prefix="screens-"))
     try:
         if arguments.past:
             subprocess.run(["cp", "-a", str(arguments.past), str(place / "data")], check=True)  # the server owns its files
-        seed_past(place / "data", SYMBOLS, n_bursts=14)
+        seed_past(place / "data", SYMBOLS, n_bursts=14, usual_usd=12_000.0)
         write_rules(place / "data")
-        with SimulatedApp(place / "data", HEATMAP_SYMBOLS=",".join(SYMBOLS)) as app, sync_playwright() as playwright:
+        with SimulatedApp(place / "data", HEATMAP_SYMBOLS=",".join(SYMBOLS)) as app:
             app.wait_ready()
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
             time.sleep(60.0 * arguments.minutes)
             app.fault("cascade", symbol="BTCUSDT", position_side="long", count=60)
             time.sleep(75.0)  # until that minute is over
-            for scene, width, theme in wanted(arguments):
-                try:
-                    picture = packed(take(browser, app, scene, width, theme))
-                except NotInTime as error:
-                    sys.stdout.write(f"{scene.name}_{theme}_{width} was not drawn: {str(error).splitlines()[0]}\n")
-                    continue
-                path = arguments.out / f"{scene.name}_{theme}_{width}.png"
-                path.write_bytes(picture)
-                sys.stdout.write(f"{path.name}  {len(picture) / 1_000:.0f} kB\n")
-                sys.stdout.flush()
-            browser.close()
+            yield app.url
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screens", help="where the pictures go")
+    parser.add_argument("--past", type=Path, help="a stopped data directory to copy, with a history of the simulated market")
+    parser.add_argument("--port", type=int, help="of a simulated app that runs already, in place of one that is started")
+    parser.add_argument("--only", nargs="*", choices=[scene.name for scene in SCENES], help="these scenes only")
+    parser.add_argument("--widths", nargs="*", type=int, choices=list(SIZES), default=list(SIZES))
+    parser.add_argument("--themes", nargs="*", choices=["dark", "light"], default=["dark", "light"])
+    parser.add_argument("--all", action="store_true", help="every size and theme, also those that are not kept in the repository")
+    parser.add_argument("--minutes", type=float, default=6.0, help="of market before the first picture")
+    arguments = parser.parse_args(given)
+    with market(arguments) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        for scene, width, theme in wanted(arguments):
+            name = f"{scene.name}_{theme}_{width}"
+            try:
+                picture = packed(take(browser, url, scene, width, theme))
+            except NotInTime as error:
+                sys.stdout.write(f"{name} was not drawn: {str(error).splitlines()[0]}\n")
+                continue
+            (arguments.out / f"{name}.png").write_bytes(picture)
+            sys.stdout.write(f"{name}  {len(picture) / 1_000:.0f} kB\n")
+            sys.stdout.flush()
+        browser.close()
     return 0
 
 

@@ -31,10 +31,12 @@ def past_minutes(
     exchanges: Sequence[str] = EXCHANGES,
     n_minutes: int = 2_880,
     n_bursts: int = 0,
+    usual_usd: float = 400.0,
     seed: int = 3,
 ) -> Iterator[MarketMinute]:
     """Minutes that end at `end_us`, of all exchanges: watched, with some liquidations each, the price a walk of 5 bps a minute.
 
+    usual_usd  the median of what is liquidated in a minute, of each side and exchange
     n_bursts   minutes, the same on all exchanges, in which sixty times as much of one side is liquidated
     """
     rng = np.random.default_rng(seed)
@@ -42,7 +44,7 @@ def past_minutes(
     mids = end_price * np.exp(walk - walk[-1])
     bursts = rng.integers(0, n_minutes, n_bursts), rng.integers(0, 2, n_bursts)
     for exchange in exchanges:
-        usd = rng.lognormal(6.0, 0.9, (n_minutes, 2))
+        usd = rng.lognormal(np.log(usual_usd), 0.9, (n_minutes, 2))
         usd[bursts] *= 60.0
         for row in range(n_minutes):
             opened, closed = float(mids[row]), float(mids[row + 1])
@@ -53,16 +55,18 @@ def past_minutes(
             )  # fmt: skip
 
 
-def seed_past(data_dir: Path, symbols: Sequence[str] = (SYMBOL,), *, n_minutes: int = 2_880, n_bursts: int = 0) -> None:
+def seed_past(
+    data_dir: Path, symbols: Sequence[str] = (SYMBOL,), *, n_minutes: int = 2_880, n_bursts: int = 0, usual_usd: float = 400.0
+) -> None:
     """Write that past up to the present minute into the embedded store of the simulated source. Nobody may be using it."""
     store = open_store(database_url=None, data_dir=data_dir, source="sim")
     try:
         now_us = SystemClock().now_us()
-        for symbol in symbols:
+        for number, symbol in enumerate(symbols):
             instrument = f"{symbol.removesuffix('USDT')}-USDT-PERP"
             rows = past_minutes(
                 now_us - now_us % MINUTE, instrument=instrument, end_price=symbol_spec(symbol).reference_price,
-                n_minutes=n_minutes, n_bursts=n_bursts,
+                n_minutes=n_minutes, n_bursts=n_bursts, usual_usd=usual_usd, seed=3 + number,
             )  # fmt: skip
             store.append(list(rows))
     finally:
