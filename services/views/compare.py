@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from services.charts.inputs import HeatMatrix
-from services.domain.coverage import EXCHANGE_TITLES
+from services.domain.coverage import EXCHANGE_TITLES, LIQUIDATION_COVERAGE
 from services.domain.events import Float64
 from services.domain.finding_columns import MinuteColumns
 from services.domain.windows import US_PER_SECOND, from_us
@@ -24,6 +24,7 @@ BPS: Final = 10_000.0
 MINUTE_US: Final = 60 * US_PER_SECOND
 ENDS_S: Final = {"now": 0, "1 h before": 3_600, "4 h before": 14_400, "24 h before": 86_400, "7 d before": 604_800}
 UNKNOWN: Final = "–"
+WHOLE_SHARE: Final = 0.995
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +57,20 @@ def side_numbers(context: ViewContext, selection: Selection, now_us: int) -> Sid
     events, minutes = context.history.liquidations(*asked), context.history.minutes(*asked)
     n_minutes = max(1, (min(window.end_us, now_us) - window.start_us) // MINUTE_US) * len(selection.exchanges)
     parts = [minutes.take(minutes.exchange == name) for name in selection.exchanges]
-    longs = float(events.notional_usd[events.is_long].sum())
+    liquidation_share = min(1.0, float(minutes.is_liq_watched.sum()) / n_minutes)
+    longs, shorts = (float(events.notional_usd[events.is_long == is_long].sum()) for is_long in (True, False))
+    if not len(events) and liquidation_share == 0.0:
+        longs = shorts = float("nan")  # nobody watched: nothing seen is not nothing liquidated
     return SideNumbers(
         n_events=len(events),
         long_usd=longs,
-        short_usd=float(events.notional_usd.sum()) - longs,
+        short_usd=shorts,
         depth_10_usd=_sum_known([_mean(part.bid_10_usd + part.ask_10_usd, part) for part in parts]),
         depth_50_usd=_sum_known([_mean(part.bid_50_usd + part.ask_50_usd, part) for part in parts]),
         spread_bps=_mean(minutes.spread_bps, minutes),
         range_bps=_range_bps(max(parts, key=lambda part: int(part.n_seconds.sum()))),
         book_share=min(1.0, float(minutes.n_seconds.sum()) / 60.0 / n_minutes),
-        liquidation_share=min(1.0, float(minutes.is_liq_watched.sum()) / n_minutes),
+        liquidation_share=liquidation_share,
     )
 
 
@@ -74,9 +78,8 @@ def difference_rows(
     first: SideNumbers, second: SideNumbers, exchanges: tuple[tuple[str, ...], tuple[str, ...]]
 ) -> list[dict[str, str]]:
     """The table of differences: what, A, B, and B against A in percent where both are known and A is not zero."""
+    sides = tuple(zip((first, second), exchanges, strict=True))
     numbers: list[tuple[str, float, float, Callable[[float], str]]] = [
-        ("Longs liquidated", first.long_usd, second.long_usd, usd_words),
-        ("Shorts liquidated", first.short_usd, second.short_usd, usd_words),
         ("Mean depth within 10 bps", first.depth_10_usd, second.depth_10_usd, usd_words),
         ("Mean depth within 50 bps", first.depth_50_usd, second.depth_50_usd, usd_words),
         ("Mean spread", first.spread_bps, second.spread_bps, bps_words),
@@ -85,14 +88,25 @@ def difference_rows(
     rows = [
         {
             "": what,
+            "A": _liquidated_words(of[0], *sides[0], words),
+            "B": _liquidated_words(of[1], *sides[1], words),
+            "B against A": _against(*of),
+        }
+        for what, of, words in (
+            ("Longs liquidated", (first.long_usd, second.long_usd), usd_words),
+            ("Shorts liquidated", (first.short_usd, second.short_usd), usd_words),
+            ("Liquidations", (_events(first), _events(second)), _count_words),
+        )
+    ]
+    rows += [
+        {
+            "": what,
             "A": words(a) if np.isfinite(a) else UNKNOWN,
             "B": words(b) if np.isfinite(b) else UNKNOWN,
             "B against A": _against(a, b),
         }
         for what, a, b, words in numbers
     ]
-    rows.append({"": "Liquidations", "A": f"{first.n_events:,}", "B": f"{second.n_events:,}",
-                 "B against A": _against(first.n_events, second.n_events)})  # fmt: skip
     for what, a, b in (
         ("Books watched", first.book_share, second.book_share),
         ("Liquidation feeds watched", first.liquidation_share, second.liquidation_share),
@@ -100,6 +114,23 @@ def difference_rows(
         rows.append({"": what, "A": f"{a:.0%} of the time", "B": f"{b:.0%} of the time", "B against A": ""})
     rows.append({"": "Liquidation feeds", "A": coverage_label(exchanges[0]), "B": coverage_label(exchanges[1]), "B against A": ""})
     return rows
+
+
+def _events(numbers: SideNumbers) -> float:
+    """How many there were; NaN where nobody watched."""
+    return float(numbers.n_events) if np.isfinite(numbers.long_usd) else float("nan")
+
+
+def _count_words(n: float) -> str:
+    return f"{n:,.0f}"
+
+
+def _liquidated_words(value: float, numbers: SideNumbers, exchanges: tuple[str, ...], words: Callable[[float], str]) -> str:
+    """With "≥" where a feed is sampled or was not watched all the time; a dash where nobody watched."""
+    if not np.isfinite(value):
+        return UNKNOWN
+    is_whole = numbers.liquidation_share > WHOLE_SHARE and all(LIQUIDATION_COVERAGE.get(name) == "complete" for name in exchanges)
+    return words(value) if is_whole else f"≥ {words(value)}"
 
 
 def side_words(selection: Selection, now_us: int) -> str:

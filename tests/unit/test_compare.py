@@ -71,6 +71,17 @@ def test_what_is_not_known_has_a_dash_and_no_difference() -> None:
     assert rows["Liquidation feeds"]["A"] == "Binance sampled"
 
 
+def test_what_nobody_watched_is_a_dash_and_what_was_watched_in_part_a_lower_bound() -> None:
+    empty = side_numbers(context_of(SwitchedStore(), live_state()), ONE, NOW_US)
+    store = SwitchedStore()
+    store.append([minute(THIS_MINUTE_US - MINUTE, is_liq_watched=True), liquidation(NOW_US - MINUTE, dedupe_key="a")])
+    part = side_numbers(context_of(store, live_state()), ONE, NOW_US)
+    rows = {row[""]: row for row in difference_rows(empty, part, (("bybit",), ("bybit",)))}
+    for what in ("Longs liquidated", "Shorts liquidated", "Liquidations"):
+        assert rows[what]["A"] == UNKNOWN
+    assert rows["Liquidations"]["B"] == "≥ 1"
+
+
 def test_a_shifted_view_stands_on_the_later_axis_and_holds_the_same() -> None:
     store = SwitchedStore()
     store.append([book_row(THIS_MINUTE_US - age * MINUTE) for age in range(1, 9)])
