@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
 
 import streamlit as st
 from _access import LOCK, moment_refusal
-from _controls import controls
+from _controls import DEFAULT_WINDOW, controls
 from _loaders import present_desk
 from _moment import Moment, moment, of_now, put_moment
 
@@ -30,8 +31,9 @@ def stored_span() -> StoredSpan | Lacking:
     with of_now():
         here = present_desk()
         past = past_of(here).desk_at(here.now_us())
+        chosen = replace(controls().selection, window=DEFAULT_WINDOW, range_pct=None)  # one for all windows and price ranges
         return here.every(
-            "stored_span", controls().selection, SPAN_S, lambda _context, chosen, now_us: build_span(past.context, chosen, now_us)
+            "stored_span", chosen, SPAN_S, lambda _context, asked, now_us: build_span(past.context, asked, now_us)
         ).value
 
 

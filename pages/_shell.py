@@ -9,6 +9,7 @@ from _access import exposure, page_refusal, refused, visibility
 from _alert import alert
 from _alerts_bell import bell, page_icon
 from _controls import controls, sidebar
+from _delivery import hastened
 from _head import style
 from _help import help_button
 from _layouts import begin_at_start, layouts
@@ -20,6 +21,7 @@ from services import runtime as runtimes
 
 st.set_page_config(page_title="Unified Heatmap", page_icon=str(Path(__file__).parent / "favicon.png"), layout="wide")
 
+hastened()
 style()
 
 page = st.navigation(

@@ -29,6 +29,7 @@ FILLS_FOR_US: Final = 15 * MINUTE_US  # coarse rows are filled piece by piece, a
 SETTLED_KEEP_US: Final = 10 * MINUTE_US
 FILLING_KEEP_US: Final = 10 * US_PER_SECOND
 ROWS_A_BLOCK: Final = 10  # of tiles
+TILE_BLOCKS: Final = 24  # at the most in one window: a store that is minutes old is asked for a month of rows of one second
 
 
 def block_us(span_us: int, *, step_s: int = 1) -> int:
@@ -61,8 +62,10 @@ class PastBlocks:
     def tiles(
         self, name: tuple[object, ...], window: TimeWindow, read: Callable[[TimeWindow], Sequence[Item]], *, step_s: int
     ) -> list[Item]:
-        """As `items`, in blocks of ten whole tile rows, so that each row is in one of them."""
-        return self.items((*name, step_s), window, read, length_us=ROWS_A_BLOCK * TILE_COLUMNS * step_s * US_PER_SECOND)
+        """As `items`, in blocks of ten whole tile rows or more, so that each row is in one of them."""
+        row_us = TILE_COLUMNS * step_s * US_PER_SECOND
+        n_rows = max(ROWS_A_BLOCK, -(-window.span_us // (row_us * TILE_BLOCKS)))
+        return self.items((*name, step_s), window, read, length_us=n_rows * row_us)
 
     def kept(self, name: tuple[object, ...], end_us: int, make: Callable[[], Kept]) -> Kept:
         """One thing that depends on nothing but what is stored up to `end_us`, kept as a block is."""

@@ -253,3 +253,11 @@ def test_masked_columns_of_a_row_add_nothing_to_a_heatmap() -> None:
     half = TileGrid(lattice, start_us=T0, step_us=MINUTE, n_columns=1, first_bin=11_398, n_bins=4)
     half.add(book_row(T0, range(30), bids={11_399: 5e5}))
     assert np.array_equal(means.bid_usd, half.means().bid_usd)
+
+
+def test_a_month_of_second_rows_is_few_reads_of_whole_rows() -> None:
+    store = CountedStore(_filled([book_row(T0 + number * MINUTE) for number in range(3)]))
+    then = StoreAsOf(store, PastBlocks(FixedClock(T0 + DAY)), T0 + DAY)  # type: ignore[arg-type]
+    found = then.book_tiles(TimeWindow(T0 - 31 * DAY, T0 + DAY), "binance", BTC, step_s=1)
+    assert [row.start_time_us for row in found] == [T0 + number * MINUTE for number in range(3)]
+    assert store.n_asked <= 26
