@@ -27,7 +27,7 @@ WATCH: Final = """(() => {
 })()""".replace("HEAT", repr(HEAT))
 
 
-@dataclass(slots=True)
+@dataclass
 class Watched:
     """A page under a DevTools session. Bytes are those of the WebSocket's frames as they were received, compressed or not."""
 
