@@ -113,11 +113,16 @@ def write_rules(data_dir: Path) -> None:
 
 
 def packed(picture: bytes) -> bytes:
-    """A PNG of as many colours as fit into the bound: a page has few, a heatmap's are not missed."""
+    """A PNG of at most 256 colours, fewer if too large: one half are the page's most frequent, the other spans the rest."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
+    frequent = [colour for _, colour in sorted(image.getcolors(1 << 24) or [], reverse=True)]
     for n_colours in (256, 128):
+        spanning = image.quantize(n_colours // 2, method=Image.Quantize.MAXCOVERAGE).getpalette() or []
+        exactly = [part for colour in frequent[: n_colours // 2] for part in colour]
+        palette = Image.new("P", (1, 1))
+        palette.putpalette(exactly + spanning[: 3 * (n_colours // 2)])
         out = io.BytesIO()
-        image.quantize(n_colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+        image.quantize(palette=palette, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
         if out.tell() <= MOST_BYTES:
             break
     return out.getvalue()
