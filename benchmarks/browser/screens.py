@@ -74,6 +74,7 @@ def _marked(page: Page) -> None:
     for key in ("End", *["Shift+ArrowLeft"] * 20, "Space", *["Shift+ArrowRight"] * 14, *["Shift+ArrowUp"] * 4, "Space"):
         page.keyboard.press(key)
     page.locator(".st-key-box_liquidity").wait_for(timeout=60_000)
+    page.locator(".st-key-box_liquidity").scroll_into_view_if_needed()
 
 
 DESK: Final = ((1440, "dark"), (1440, "light"))
