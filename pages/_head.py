@@ -14,6 +14,7 @@ from _loaders import desk, every, theme
 from services.access.limits import window_refusal
 from services.charts.theme import palette_of
 from services.views.header import Header, HeaderCell, build_header_row, header_of
+from services.views.refresh_gate import GATE
 from services.views.selection import Selection
 
 REBUILT_S: Final = 2.0  # sessions whose refreshes fall within this share one strip
@@ -41,7 +42,9 @@ def strip(selection: Selection) -> None:
         REBUILT_S,
         lambda context, asked, now_us: build_header_row(context, runtime.store, runtime.tracked, asked, now_us, minutes=minutes),
     ).value
-    st.html(_strip_html(header_of(row, refusal=window_refusal(visitor().tier, "24h"))))
+    slowed = GATE.slowed_words(controls().refresh_s)
+    told = f'<small class="uh-warn" role="status">{escape(slowed)}</small>' if slowed else ""
+    st.html(_strip_html(header_of(row, refusal=window_refusal(visitor().tier, "24h"))) + told)
 
 
 def panel(title: str, sentence: str, *, explained: str, badge: str = "") -> None:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from math import exp
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 Value = TypeVar("Value")
 MIN_AGE_US: Final = 800_000  # sessions whose refreshes fall within this share one result
@@ -16,6 +16,7 @@ MAX_AGE_US: Final = 2_400_000  # where many sessions look at many things: less t
 EASY_SHARE: Final = 0.15  # of a core that may go into results before they are shared for longer
 _PACE_S: Final = 5.0
 MAX_SELECTIONS: Final = 64
+LAST_GOOD_US: Final = 8_000_000  # a result so old is shown while another session makes it anew
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +82,7 @@ class FreshResults(Generic[Value]):
 
     It is remade when the clock enters another column (`bucket`), or when `version` changed and the result is older than 0.8 s.
     Where there is much to make (`Pace`), both wait until it is as old as that says.
+    While one session makes it anew, others get the last one, if that is less than eight seconds old, and wait else.
     With the same version and bucket the same object is returned, whose revision is the same: the browser then gets a reference.
     """
 
@@ -96,7 +98,11 @@ class FreshResults(Generic[Value]):
             self._seats.move_to_end(name)
             while len(self._seats) > MAX_SELECTIONS:
                 self._seats.popitem(last=False)
-        with seat.lock:
+        last = seat.current
+        is_recent = 0 <= now_us - seat.made_us < LAST_GOOD_US
+        if not seat.lock.acquire(blocking=last is None or not is_recent):
+            return cast("Fresh[Value]", last)  # a moment old is better than late, and its revision says which it is
+        try:
             age_us = now_us - seat.made_us
             min_age_us = self._pace.min_age_us
             is_old = not 0 <= age_us < min_age_us
@@ -107,3 +113,5 @@ class FreshResults(Generic[Value]):
                 seat.current = Fresh(value, f"{name}/{bucket}/{seat.n_made}")
                 seat.version, seat.bucket, seat.made_us = version, bucket, now_us
             return seat.current
+        finally:
+            seat.lock.release()

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from services.views.cache import RecentCache
-from services.views.freshness import EASY_SHARE, MAX_AGE_US, MIN_AGE_US, FreshResults, Pace
+from services.views.freshness import EASY_SHARE, LAST_GOOD_US, MAX_AGE_US, MIN_AGE_US, FreshResults, Pace
 
 
 def test_an_unchanged_version_gives_the_same_object_and_revision() -> None:
@@ -113,3 +113,30 @@ def test_a_strained_desk_lets_another_column_wait_as_well_but_no_longer_than_its
     assert results.get("a", version=2, bucket=1, now_us=MIN_AGE_US, make=object) is first
     assert results.get("a", version=2, bucket=2, now_us=MAX_AGE_US - 1, make=object) is first
     assert results.get("a", version=1, bucket=2, now_us=MAX_AGE_US, make=object) is not first
+
+
+def test_while_one_session_makes_a_result_anew_others_get_the_last_one_or_wait_where_that_is_old() -> None:
+    results: FreshResults[str] = FreshResults()
+    first = results.get("btc", version=1, bucket=1, now_us=0, make=lambda: "old")
+    is_making, may_end = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        is_making.set()
+        assert may_end.wait(10)
+        return "new"
+
+    making = threading.Thread(target=lambda: results.get("btc", version=2, bucket=2, now_us=3_000_000, make=slow))
+    making.start()
+    assert is_making.wait(10)
+    assert results.get("btc", version=2, bucket=2, now_us=3_100_000, make=lambda: "never") is first
+    late: list[str] = []
+    waiting = threading.Thread(
+        target=lambda: late.append(results.get("btc", version=2, bucket=2, now_us=LAST_GOOD_US, make=lambda: "later").value)
+    )
+    waiting.start()
+    waiting.join(0.05)
+    assert late == []
+    may_end.set()
+    making.join(10)
+    waiting.join(10)
+    assert late in (["new"], ["later"])
