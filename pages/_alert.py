@@ -13,7 +13,7 @@ from _alerts_data import change, inbox
 from _alerts_owner import owner, visitor
 from _controls import Controls, controls
 from _loaders import desk, every, present_desk
-from _moment import of_now
+from _moment import of_now, shown
 from streamlit.delta_generator import DeltaGenerator
 
 from services.access.limits import alert_refusal
@@ -130,7 +130,8 @@ def _live(chosen: Controls, *, is_told_by_rule: bool) -> None:
         found = alarms(state, chosen.rule, chosen.selection.instrument)
         told: set[str] = st.session_state.setdefault("_alarms_told", set())
         for alarm in found:
-            st.warning(alarm.text, icon=":material/notifications_active:")
+            of_present = "Of the present, not of the moment shown: " if shown() is not None else ""
+            st.warning(f"{of_present}{alarm.text}", icon=":material/notifications_active:")
             if alarm.key not in told and not is_told_by_rule:
                 st.toast(alarm.short_text, icon=":material/notifications_active:", duration="long")
         keys = {alarm.key for alarm in found}

@@ -12,10 +12,11 @@ from streamlit.testing.v1 import AppTest
 from services.domain.findings import MarketMinute
 from services.runtime import Runtime
 from services.views.alert_view import AlertRule
+from services.views.moments import write_moment
 from tests.finding_rows import cluster, minute
 from tests.store_rows import BTC, MINUTE
 from tests.ui.test_pages import PAGES, busy_runtime, charts, sentences
-from tests.ui.world import THIS_MINUTE_US, FixedClock, SwitchedStore
+from tests.ui.world import NOW_US, THIS_MINUTE_US, FixedClock, SwitchedStore
 
 ALL = ("binance", "okx", "bybit")
 Open = Callable[..., AppTest]
@@ -148,6 +149,13 @@ def test_one_alarm_makes_one_toast_and_is_armed_again_when_the_rate_has_fallen(o
         clock.time_us += MINUTE
         page.run()
         assert (len(page.warning), len(toasts(page))) == (n_warnings, n_toasts)
+
+
+def test_in_the_past_an_alarm_says_that_it_is_of_the_present(open_page: Open) -> None:
+    runtime = scored_runtime(last_long_usd=9e6)
+    assert "Of the present" not in str(open_page(runtime, alert_minutes="1 min").warning[0].value)
+    past = open_page(runtime, alert_minutes="1 min", at=write_moment(NOW_US - 30 * MINUTE))
+    assert any(str(each.value).startswith("Of the present, not of the moment shown: **BTC") for each in past.warning)
 
 
 def test_the_threshold_decides_and_its_place_in_the_url_restores_it(open_page: Open) -> None:
