@@ -10,8 +10,7 @@ from _loaders import desk, every, every_patiently, now
 from _reading import StillReading, long_words
 
 from services.charts.inputs import Bubbles, ThemeName
-from services.charts.level_heatmap import LEVELS, LONG, SHORT, hide_below, level_heatmap, marks_words, sums_words
-from services.domain.words import usd_words
+from services.charts.level_heatmap import LEVELS, LONG, SHORT, level_heatmap, marks_words, sums_words
 from services.views.answers import Lacking, attempt
 from services.views.context import ViewContext
 from services.views.freshness import Fresh
@@ -62,7 +61,7 @@ def marks_now(choice: LevelChoice) -> None:
         return summed_marks(context, selection, LevelSpan.ending(now_us, window=choice.level_window), now_us)
 
     held = _kept().marks
-    plain = replace(choice, leverages=None, is_signed=False, hidden_usd=0.0, range_pct=None)
+    plain = replace(choice, leverages=None, is_signed=False, range_pct=None)
     try:
         fresh = every_patiently("predicted/marks", plain, MARKS_S, build, words=f"liquidations of {long_words(plain)}")
     except StillReading:  # they come with a later refresh
@@ -104,15 +103,14 @@ def draw_predicted(view: PredictedView, colours: ThemeName, *, choice: LevelChoi
         liquidations=chart.marks,
         profile=chart.profile,
         cumulated=chart.cumulated,
-        words=_corner(chart, view, choice),
+        words=_corner(chart, view),
     )
-    return Drawn(view, figure, {name: hide_below(matrix, choice.hidden_usd) for name, matrix in levels.items()})
+    return Drawn(view, figure, levels)
 
 
-def _corner(chart: PredictedChart, view: PredictedView, choice: LevelChoice) -> str:
+def _corner(chart: PredictedChart, view: PredictedView) -> str:
     if chart.marks is None:
         marks = "liquidations are being summed up"
     else:
         marks = marks_words(chart.marks) if chart.are_marks_single else sums_words(chart.marks)
-    hidden = f"cells under {usd_words(choice.hidden_usd)} hidden" if choice.hidden_usd else ""
-    return " · ".join(part for part in (cell_words(view), f"circles: {marks}", hidden) if part)
+    return " · ".join(part for part in (cell_words(view), f"circles: {marks}") if part)

@@ -10,30 +10,12 @@ from _live_chart import live_chart
 from _loaders import theme
 
 from services.charts.liquidation_map import liquidation_map_chart
-from services.domain.words import usd_tick
 from services.views.liquidation_map_view import DEFAULT_MOVE_PCT, MOVES_PCT, map_words, what_if, what_if_words
 from services.views.predicted import PredictedView
 from services.views.predicted_axis import DEFAULT_LEVEL_WINDOW, LEVEL_TIERS, LEVEL_WINDOWS, LevelChoice
 from services.views.predicted_magnets import MAGNETS_HELP, build_magnets, magnet_rows, magnet_words
 
 ONE, SIDES = "Intensity", "By side"
-HIDDEN_USD = (
-    0,
-    1_000,
-    2_500,
-    5_000,
-    10_000,
-    25_000,
-    50_000,
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-)
 SCORES_S, FED_S = 60.0, 600.0
 MAP_HEIGHT, CURVE_HEIGHT = 360, 300
 
@@ -53,10 +35,6 @@ def level_controls(chosen: Controls) -> LevelChoice:
             "Leverage", LEVEL_TIERS, selection_mode="multi", default=LEVEL_TIERS, format_func=lambda each: f"{each}x",
             key="levels_tiers", bind="query-params", help="Only levels of positions of these leverages. None chosen means all.",
         )  # fmt: skip
-        hidden_usd = st.select_slider(
-            "Hide cells under ($)", HIDDEN_USD, value=0, format_func=lambda usd: usd_tick(usd) if usd else "nothing",
-            key="levels_hidden", bind="query-params", width=200,
-        )  # fmt: skip
     picked = tuple(each for each in LEVEL_TIERS if each in (tiers or ()))
     return LevelChoice(
         instrument=chosen.selection.instrument,
@@ -66,7 +44,6 @@ def level_controls(chosen: Controls) -> LevelChoice:
         level_window=allowed_window(window or DEFAULT_LEVEL_WINDOW, LEVEL_WINDOWS),
         leverages=None if picked in ((), LEVEL_TIERS) else picked,
         is_signed=scale == SIDES,
-        hidden_usd=float(hidden_usd),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from _controls import controls
 from _downloads import downloads
+from _head import strip
 from _live_chart import live_chart
 from _loaders import desk
 from _panels import empty_state, notices
@@ -32,6 +33,7 @@ chosen = controls()
 @st.fragment(run_every=chosen.table_s)
 @patiently("top")
 def top() -> None:
+    strip(chosen.selection)
     health = desk().runtime.health()
     notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
     header(choice_of_controls)
@@ -49,7 +51,7 @@ def live() -> None:
         standings = of_selection(desk().runtime.level_standings(), chosen.selection)
         empty_state(waiting_words(view, standings, desk().runtime.health()), height=CHART_HEIGHT)
         return
-    live_chart(fresh.value.figure, fresh.value.matrices, key="predicted", height=CHART_HEIGHT, revision=fresh.revision)
+    live_chart(fresh.value.figure, fresh.value.matrices, key="predicted", height=CHART_HEIGHT, revision=fresh.revision, fill=True)
     parts = (age_words(view), missing_words(view), f"Liquidations: {coverage_text(chosen.selection.exchanges)}.")
     st.caption(" ".join(part for part in parts if part), help=HEAT_HELP)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import streamlit as st
 from _controls import controls
 from _downloads import downloads
+from _head import strip
 from _loaders import desk
 from _panels import notices
 from _progress import patiently
@@ -22,6 +23,7 @@ LATER_S = max(chosen.refresh_s, 10.0) if chosen.refresh_s is not None else None 
 
 @st.fragment(run_every=chosen.table_s)
 def feeds() -> None:
+    strip(chosen.selection)
     notices(feed_notices(desk().runtime.health(), chosen.selection.exchanges, desk().context.history.store_error))
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from services.charts.inputs import Bubbles, FloatArray, HeatMatrix, LiquidationProfile, PriceLine, View
 from services.charts.palette import ColourScale, intensity_scale, ramp, signed_scale
-from services.charts.quantise import FIRST_CODE, NO_DATA_CODE, ZERO_CODE
 from services.charts.theme import (
     Json,
     base_layout,
@@ -48,15 +46,6 @@ _HEAT_COMPACT, _PROFILE_COMPACT = [0.0, 0.80], [0.815, 1.0]
 _LARGEST_PX, _SMALLEST_PX, _AT_REFERENCE_PX = 22.0, 4.0, 11.0
 
 
-def hide_below(matrix: HeatMatrix, usd: float) -> HeatMatrix:
-    """The matrix without its cells under `usd`; holes stay. Nothing is hidden at 0. Cost O(cells)."""
-    if usd <= 0:
-        return matrix
-    code = np.log(usd / matrix.usd_min) / np.log(matrix.usd_ratio) + FIRST_CODE
-    is_faint = (matrix.codes < code) & (matrix.codes != NO_DATA_CODE)
-    return replace(matrix, codes=np.where(is_faint, np.uint8(ZERO_CODE), matrix.codes))
-
-
 def level_heatmap(
     view: View,
     *,
@@ -67,10 +56,9 @@ def level_heatmap(
     cumulated: tuple[FloatArray, FloatArray] | None = None,
     words: str = "",
 ) -> Json:
-    """The figure for `live_chart(figure, matrices, …)`; of the matrices given there, cells may be hidden (`hide_below`).
+    """The figure for `live_chart(figure, levels, …)`.
 
-    levels        {LEVELS: …} drawn as one intensity, or {LONG: …, SHORT: …} signed, on one grid and one scale; the colours
-                  run over all their cells, whichever are hidden
+    levels        {LEVELS: …} drawn as one intensity, or {LONG: …, SHORT: …} signed, on one grid and one scale
     line          price; NaN breaks it
     liquidations  realised ones as circles with area in proportion to notional; `is_buy` where a short was closed
     profile       the levels of now at the right on the shared price axis: longs below the price, shorts above

@@ -32,14 +32,13 @@ class LevelChoice(Selection):
     """A selection with what the page of predicted levels adds to it; its own `window` is not looked at.
 
     leverages   the tiers to show, None for all
-    hidden_usd  cells under it are not drawn; is_signed  longs and shorts in colours of their own
+    is_signed   longs and shorts in colours of their own
     marks_name  identity of the summed marks that are drawn, empty without
     """
 
     level_window: str = DEFAULT_LEVEL_WINDOW
     leverages: tuple[int, ...] | None = None
     is_signed: bool = False
-    hidden_usd: float = 0.0
     marks_name: str = ""
 
     @property
@@ -51,7 +50,7 @@ class LevelChoice(Selection):
     def name(self) -> str:
         """Stable text of the choice, for cache keys and chart revisions."""
         tiers = "all" if self.leverages is None else "+".join(str(each) for each in self.leverages)
-        return "/".join((self.place, tiers, "sides" if self.is_signed else "one", f"{self.hidden_usd:g}", self.marks_name))
+        return "/".join((self.place, tiers, "sides" if self.is_signed else "one", self.marks_name))
 
 
 @dataclass(frozen=True, slots=True)

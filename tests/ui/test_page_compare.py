@@ -25,7 +25,7 @@ def test_two_windows_stand_side_by_side_with_their_numbers(open_page: Open) -> N
     assert "its own times are 1 h 00 min earlier" in words(page)
     table = page.dataframe[0].value
     assert table[""].tolist()[0] == "Longs liquidated"
-    assert table.set_index("")["A"]["Liquidations"] == "≥ 6"  # three exchanges, one every five minutes, from ten minutes ago at most
+    assert table.set_index("")["A"]["Liquidations"] == "≥ 6"  # three exchanges, one every five minutes, ten minutes ago at most
 
 
 def test_two_exchanges_of_one_window(open_page: Open) -> None:

@@ -130,7 +130,7 @@ def test_every_window_renders(open_page: Open, window: str) -> None:
     assert "predicted" in charts(page)
 
 
-def test_tiers_colours_and_threshold_reach_the_chart(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiers_and_colours_reach_the_chart(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     open_page(levels_runtime(), PAGE)  # before that its modules cannot be looked into
     seen = drawn(monkeypatch)
     page = open_page(levels_runtime(), PAGE)
@@ -140,11 +140,6 @@ def test_tiers_colours_and_threshold_reach_the_chart(open_page: Open, monkeypatc
     profile = seen[-1]["profile"]
     assert profile.long_usd.sum() == pytest.approx(3e6, rel=0.05)
     assert profile.short_usd.sum() == pytest.approx(6e6, rel=0.05)
-    (hidden,) = [each for each in page.select_slider if each.key == "levels_hidden"]
-    page = hidden.set_value(5_000_000).run()
-    whole, sent = seen[-1]["levels"]["levels"].codes, seen[-1]["sent"]["levels"].codes
-    assert (whole > 0).sum() > (sent > 0).sum() > 0  # 6 M $ of shorts stay, 3 M $ of longs do not
-    assert "cells under 5 M $ hidden" in seen[-1]["words"].replace("\u202f", " ")
     (colours,) = [element for element in page.get("button_group") if element.key == "levels_colours"]
     page = colours.set_value("By side").run()
     assert set(seen[-1]["levels"]) == {"long_levels", "short_levels"}

@@ -12,9 +12,8 @@ import pytest
 from services.analytics.liquidation_map import ForcedVolume
 from services.charts.inputs import Bubbles, HeatMatrix, LiquidationProfile, PriceLine, View
 from services.charts.level_calibration import calibration_chart
-from services.charts.level_heatmap import LEVELS, LONG, SHORT, hide_below, level_heatmap, marks_words, sums_words
+from services.charts.level_heatmap import LEVELS, LONG, SHORT, level_heatmap, marks_words, sums_words
 from services.charts.liquidation_map import liquidation_map_chart
-from services.charts.quantise import NO_DATA_CODE
 from services.charts.wire import pack
 
 EDGES = np.array([90.0, 95.0, 100.0, 105.0, 110.0])
@@ -40,16 +39,7 @@ def bubbles(n: int, seen: int) -> Bubbles:
     )  # fmt: skip
 
 
-def test_cells_under_the_threshold_are_hidden_and_holes_stay() -> None:
-    whole = matrix(USD)
-    hidden = hide_below(whole, 6e5)
-    kept = (np.array(USD) >= 6e5)[:, :2]
-    assert ((hidden.codes[:, :2] > 0) == kept).all()
-    assert (hidden.codes[:, 2] == NO_DATA_CODE).all()
-    assert hide_below(whole, 0.0) is whole
-
-
-def test_colours_run_over_all_cells_whichever_are_hidden() -> None:
+def test_the_heat_names_its_matrix_panel_and_label() -> None:
     figure = level_heatmap(VIEW, levels={LEVELS: matrix(USD)})
     heat = figure["data"][0]
     assert heat["meta"]["kind"] == "intensity"
