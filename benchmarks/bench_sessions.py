@@ -4,8 +4,10 @@
 
 Every session speaks Streamlit's protocol over its own WebSocket (benchmarks/page_client.py), opens a page, and lets the page's own
 timers ask for reruns of its fragments: the live ones every 3 s, tables every 5 s. A refresh is taken from the rerun request to the
-end of the script run. The visitors are a process of their own, the simulated exchanges another; on two cores they share what the
-app would otherwise have, so the share of a core that each used is printed. Bounded: warm-up, then `--seconds` for each number.
+end of the script run, of those that were admitted: a strained server passes some ticks over (docs/decisions/0020), and the output
+says how much longer intervals became by that. The visitors are a process of their own, the simulated exchanges another; on two
+cores they share what the app would otherwise have, so the share of a core that each used is printed. Bounded: warm-up, then
+`--seconds` for each number.
 """
 
 from __future__ import annotations
@@ -120,7 +122,8 @@ def show(found: dict[str, Any], n_sessions: int, seconds: float) -> None:
     opened = np.percentile(found["opened_ms"], [50, 95]) if found["opened_ms"] else [float("nan")] * 2
     print(
         f"  opened {len(found['opened_ms'])} (p50 {opened[0]:.0f} p95 {opened[1]:.0f} ms), lost {found['n_lost']}, "
-        f"{found['n_unanswered']} of {found['n_ticks']} ticks unanswered, "
+        f"{found['n_unanswered']} of {found['n_ticks']} ticks passed over or unanswered "
+        f"(intervals {found['n_ticks'] / max(found['n_ticks'] - found['n_unanswered'], 1):.1f} times as asked), "
         f"errors {found['errors']}\n"
         f"  {found['n_messages'] / seconds:,.0f} messages/s, {found['n_bytes'] / seconds / 1e6:.2f} MB/s; "
         f"app {100 * found['app_cpu']:.0f} % of a core, {100 * found['idle_cpu']:.0f} % before anybody came "

@@ -13,6 +13,7 @@ from typing import Final
 
 ROOM: Final = 6  # refreshes under way at once: of 10 to 20 ms each, so that the last of them takes about 0.1 s
 ROOM_A_MISS: Final = 2  # who has been passed over comes before who was served
+MOST_ROOM: Final = 10
 LONGEST_MISSES: Final = 9  # after so many ticks without an answer one is begun however much is under way: 30 s of 3 s
 LOST_AFTER_S: Final = 20.0  # a refresh that was never answered: its visitor is gone, or its run was taken over by another
 SHOWN_FROM: Final = 1.25
@@ -41,7 +42,7 @@ class RefreshGate:
         self._under_way = {each: began_s for each, began_s in self._under_way.items() if now_s - began_s < LOST_AFTER_S}
         misses = self._misses.pop(seat, 0)
         is_admitted = seat not in self._under_way and (
-            misses >= LONGEST_MISSES or len(self._under_way) < ROOM + ROOM_A_MISS * misses
+            misses >= LONGEST_MISSES or len(self._under_way) < min(ROOM + ROOM_A_MISS * misses, MOST_ROOM)
         )
         if is_admitted:
             self._under_way[seat] = now_s
