@@ -130,8 +130,9 @@ def _live(chosen: Controls, *, is_told_by_rule: bool) -> None:
         found = alarms(state, chosen.rule, chosen.selection.instrument)
         told: set[str] = st.session_state.setdefault("_alarms_told", set())
         for alarm in found:
-            of_present = "Of the present, not of the moment shown: " if shown() is not None else ""
-            st.warning(f"{of_present}{alarm.text}", icon=":material/notifications_active:")
+            of_present = "of the present, not of the moment shown: " if shown() is not None else ""
+            badge = ":orange-badge[:material/notifications_active: Z alarm]"
+            st.markdown(f"{badge} {of_present}{alarm.short_text}", help=alarm.text, width="content")
             if alarm.key not in told and not is_told_by_rule:
                 st.toast(alarm.short_text, icon=":material/notifications_active:", duration="long")
         keys = {alarm.key for alarm in found}

@@ -113,15 +113,15 @@ else:
         banner(runtime)
         time_machine_door(page.url_path)
         help_button()
+        alarm_place = st.container(width="content")  # here, where it pushes nothing down when it comes
     time_machine()
     exposure(runtime)
     for notice in st.session_state["_clamped"]:
         refused(notice)
-    top = st.container()
     refusal = page_refusal(page.url_path)
     if refusal is None:
         page.run()
     else:
         refused(refusal)
-    alert(top, slider_words)
+    alert(alarm_place, slider_words)
     tour()

@@ -44,7 +44,7 @@ def live() -> None:
     strip(chosen.selection)
     health = desk().runtime.health()
     notices(feed_notices(health, chosen.selection.exchanges, desk().context.history.store_error))
-    sentence = st.container()
+    sentence = st.container(key="sentence_two")
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         layer_pills()
         magnet_pill()

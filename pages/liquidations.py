@@ -59,7 +59,7 @@ chosen = controls()
 def live() -> None:
     strip(chosen.selection)
     health = desk().runtime.health()
-    place = st.container()
+    place = st.container(key="sentence")
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         heat_choice()
         over_pills()
