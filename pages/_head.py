@@ -25,7 +25,7 @@ def style() -> None:
     """The few rules of style that config.toml cannot say. Once a run, by the shell."""
     colours = palette_of(theme())
     tokens = {
-        "text": colours.text, "muted": colours.muted, "buy": colours.buy, "sell": colours.sell, "border": colours.border,
+        "text": colours.text, "muted": colours.muted, "buy": colours.buy_text, "sell": colours.sell_text, "border": colours.border,
         "panel": colours.panel, "good": colours.good, "warn": colours.warn, "bad": colours.bad, "focus": colours.buy,
         "fill": colours.fill,
     }  # fmt: skip

@@ -117,6 +117,8 @@ class Palette:
     sell: str
     buy_fill: str
     sell_fill: str
+    buy_text: str  # legible as words on `panel`
+    sell_text: str
     accent: str
     border: str  # of panels, as in .streamlit/config.toml
     panel: str
@@ -143,6 +145,8 @@ DARK: Final = Palette(
     sell="#ff9a3d",
     buy_fill="rgba(79,179,255,0.40)",
     sell_fill="rgba(255,154,61,0.40)",
+    buy_text="#4fb3ff",
+    sell_text="#ff9a3d",
     accent="#a78bfa",
     border="#26303f",
     panel="#141b27",
@@ -169,6 +173,8 @@ LIGHT: Final = Palette(
     sell="#c85a00",
     buy_fill="rgba(11,114,196,0.32)",
     sell_fill="rgba(200,90,0,0.32)",
+    buy_text="#0a66b0",
+    sell_text="#a84800",
     accent="#6d4fd0",
     border="#d3dae4",
     panel="#f1f4f8",

@@ -8,11 +8,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -454,6 +455,11 @@ def process(*argv: str | Path, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
+def feed(stdin: IO[bytes], lines: list[bytes]) -> None:
+    with stdin:
+        stdin.writelines(lines)
+
+
 def test_standard_input_is_decoded_line_by_line_as_it_comes(synthetic: Path) -> None:
     text = gzip.decompress(synthetic.read_bytes())
     lines = text.splitlines(keepends=True)
@@ -462,8 +468,13 @@ def test_standard_input_is_decoded_line_by_line_as_it_comes(synthetic: Path) -> 
         assert running.stdout is not None
         running.stdin.writelines(lines[:30])
         running.stdin.flush()
+        assert running.stderr is not None
         first = running.stdout.readline()  # before the input has ended
-        rest, errors = running.communicate(b"".join(lines[30:]), timeout=60)
+        feeder = threading.Thread(target=feed, args=(running.stdin, lines[30:]))
+        feeder.start()
+        rest, errors = running.stdout.read(), running.stderr.read()  # not communicate(), which does not see what readline() kept
+        feeder.join(60)
+        running.wait(60)
     assert json.loads(first)["type"] == "trade"
     assert running.returncode == 0
     assert errors.startswith(b"read 501 lines")

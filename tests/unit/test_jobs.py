@@ -55,10 +55,11 @@ def clock() -> HandClock:
 
 @pytest.fixture
 def jobs(clock: HandClock) -> Iterator[Jobs]:
+    before = set(threading.enumerate())  # other tests of this process may have left runtimes that nobody stopped
     made = Jobs(n_workers=1, now_s=clock)
     yield made
     assert made.stop(SOON_S)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("job-")]
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("job-")]
 
 
 def done(jobs: Jobs, key: object, make: Callable[[], Any], waiter: str = "me", stamp: object = None) -> Job:
