@@ -37,6 +37,7 @@ SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "ADAUSDT", "BNBUSDT")
 BTC: Final = "BTC-USDT-PERP"
 SIZES: Final = {390: (390, 844), 1440: (1440, 900), 2560: (2560, 1440)}
 MOST_BYTES: Final = 200_000
+NO_TOASTS: Final = "document.querySelectorAll('[data-testid=stToast]').forEach((each) => each.remove())"  # they lie over numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +142,7 @@ def take(browser: Browser, url: str, scene: Scene, width: int, theme: str) -> by
         if scene.act is not None:
             scene.act(page)
             settled(page)
-        for toast in page.get_by_test_id("stToast").get_by_role("button").all():
-            toast.click()  # it would lie over the numbers
-        page.wait_for_timeout(600)
+        page.evaluate(NO_TOASTS)
         return page.screenshot()
     finally:
         context.close()
