@@ -28,7 +28,7 @@ def test_a_skipped_tour_does_not_come_back_by_itself_but_when_asked(sim_app: Run
         page.wait_for_selector(CHART, timeout=FIRST_MS)
         page.wait_for_timeout(2_000)
         expect(tour).to_have_count(0)
-        page.locator(".st-key-topline").get_by_role("button", name="Help").click()
+        page.locator(".st-key-help").get_by_role("button").first.click()
         page.get_by_role("button", name="Show the tour").click()
         welcomed(page)
         page.keyboard.press("Escape")

@@ -72,7 +72,7 @@ def test_five_starts_and_stops_give_back_threads_files_connections_and_processes
         threads, n_files, n_children = set(threading.enumerate()), me.num_fds(), len(me.children())
         for _ in range(5):
             live_once()
-        assert eventually(lambda: set(threading.enumerate()) == threads)
+        assert eventually(lambda: set(threading.enumerate()) <= threads)  # those of former tests may end meanwhile
         assert me.num_fds() == n_files
         assert len(me.children()) == n_children
         assert eventually(lambda: n_sessions(database_url) == 0)
